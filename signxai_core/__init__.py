@@ -1,0 +1,27 @@
+"""Attribution methods and Layer-wise Relevance Propagation, as data, for every framework.
+
+A method is data, a rule is data, a name is parsed, and every backend interprets the same data:
+
+    name ──parse──▶ MethodSpec ──resolve on a recorded model──▶ Plan ──propagate──▶ Explanation
+"""
+
+from signxai_core.api import backends, explain, explain_many, methods, name, parse, plan, rules
+from signxai_core.explanation import Conservation, Explanation
+from signxai_core.specs import MethodSpec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Conservation",
+    "Explanation",
+    "MethodSpec",
+    "__version__",
+    "backends",
+    "explain",
+    "explain_many",
+    "methods",
+    "name",
+    "parse",
+    "plan",
+    "rules",
+]

@@ -1,0 +1,180 @@
+"""The contract between the engine and a framework: what a backend records and computes.
+
+A backend never sees a rule, a composite or a method. It runs a model once and hands over the
+operations that were executed; the engine walks them. Arrays are the framework's own (``Array``);
+the engine uses Python's operators on them and the functions of :class:`Backend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from signxai_core.specs.composites import Kind
+
+Array = Any
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Operation:
+    """One operation that a model executed on tensors that depend on the input.
+
+    Parameters
+    ----------
+    index
+        Position in :attr:`Recording.operations`.
+    kind
+        What the engine may do with it; see ``KINDS`` below.
+    function
+        Its name (``"conv2d"``, ``"relu"``), neutral where frameworks have the same function.
+    path
+        Path of the layer in which it ran (``"features.0"``); empty in the model's own body.
+    inputs, outputs
+        Ids of the tensors, keys of :attr:`Recording.values`. Only inputs that depend on the
+        model's input are listed.
+    parameters
+        Native arrays that do not depend on the input:
+
+        * ``dense``, ``convolution``: ``weight`` in the framework's layout; ``bias``, broadcastable to
+          the output, where there is one.
+        * ``scaling``: ``scale`` and ``shift``, broadcastable to the output: ``y = scale · x + shift``.
+        * ``normalisation`` (batch-norm at inference): the same, and ``mean`` and ``beta`` with
+          ``y = scale · (x − mean) + beta``.
+    signs
+        ``sum`` only: sign of each input's coefficient.
+    channel_axis
+        Axis of the channels (units) of the output, for ``dense``, ``convolution`` and
+        ``normalisation``.
+    padding
+        ``shape`` only: the operation pads with zeros, nothing else.
+    note
+        ``other`` only: why it has no better kind.
+    call
+        The backend's own handle.
+    """
+
+    index: int
+    kind: Kind
+    function: str
+    path: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    parameters: Mapping[str, Array] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(m)))
+    signs: tuple[int, ...] = ()
+    channel_axis: int | None = None
+    padding: bool = False
+    note: str = ""
+    call: Any = attrs.field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """``"features.0 (conv2d)"``, or the function alone in the model's own body."""
+        return f"{self.path} ({self.function})" if self.path else self.function
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Recording:
+    """What a model did with one batch.
+
+    Parameters
+    ----------
+    operations
+        In the order of execution; those that the output does not depend on may be among them.
+    values
+        Native arrays by tensor id: every input and output of every operation.
+    input, output
+        Ids of the model's input and output.
+    batch
+        Number of samples: the length of the first axis of input and output.
+    channel_axis
+        Axis of the input's channels in the model's layout (1, or the last).
+    """
+
+    operations: tuple[Operation, ...]
+    values: Mapping[int, Array]
+    input: int
+    output: int
+    batch: int
+    channel_axis: int
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A framework, as the engine sees it.
+
+    Linear kinds (``dense``, ``convolution``, ``average_pooling``, ``interpolation``, ``sum``, ``shape``)
+    are affine in their inputs; ``linear`` and ``pull`` leave out every bias.
+    """
+
+    name: str
+
+    def record(self, model: Any, x: Any) -> Recording:
+        """Run ``model`` on ``x`` once, at inference, and leave both as they were."""
+
+    def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
+        """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""
+
+    def linear(self, operation: Operation, inputs: Sequence[Array], weight: Array | None) -> Array:
+        """Return the operation of other inputs with another weight, and without bias."""
+
+    def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
+        """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
+
+    def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
+        """Return the exact vector-Jacobian product at the recorded point, one array per input.
+
+        ``cotangents`` has one entry per output, ``None`` where nothing arrived.
+        """
+
+    def apply(self, operation: Operation, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Run the operation, as recorded (with its bias), on other inputs."""
+
+    def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
+        """Return the weight with input channels times ``inner`` and output channels times ``outer``.
+
+        Both are one-dimensional, one number per channel, or ``None``.
+        """
+
+    def select(self, output: Array, target: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """Return ``target(output)``, one number per sample, and its gradient at ``output``."""
+
+    def asarray(self, array: npt.NDArray[Any], like: Array) -> Array:
+        """Return a native array of ``like``'s type and device."""
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Return a NumPy array; types that NumPy lacks become float32."""
+
+    def where(self, condition: Array, a: Array, b: Array) -> Array:
+        """Elementwise choice; ``a`` and ``b`` may be numbers."""
+
+    def maximum(self, a: Array, b: Array | float) -> Array:
+        """Elementwise maximum."""
+
+    def minimum(self, a: Array, b: Array | float) -> Array:
+        """Elementwise minimum."""
+
+    def abs(self, a: Array) -> Array:
+        """Elementwise absolute value."""
+
+    def full_like(self, a: Array, value: float) -> Array:
+        """An array of one number."""
+
+    def broadcast_to(self, a: Array, shape: tuple[int, ...]) -> Array:
+        """Broadcast to a shape."""
+
+    def reshape(self, a: Array, shape: tuple[int, ...]) -> Array:
+        """Reshape."""
+
+    def std(self, a: Array, axis: int) -> Array:
+        """Population standard deviation along an axis, which stays with length 1."""
+
+    def max(self, a: Array, axis: int) -> Array:
+        """Maximum along an axis, which stays with length 1."""
+
+
+FloatArray = npt.NDArray[np.floating[Any]]

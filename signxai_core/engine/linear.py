@@ -1,0 +1,266 @@
+"""One group of operations as a linear map ``z = f(x; W, b)`` with cells applied to x, W and b.
+
+This is the only place that applies cells to arrays. Notation as in
+:mod:`signxai_core.specs.rules`: ``x`` the group's input(s), ``W`` and ``b`` its folded weight and
+bias, ``z`` its output before any activation, ``t`` what is pulled back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from signxai_core.engine.backend import Array, Backend, Operation
+from signxai_core.engine.structure import Group, Structure, channel_vector
+from signxai_core.errors import PlanError
+from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
+from signxai_core.specs.rules import Term
+from signxai_core.specs.values import ArrayValue, Missing, Value
+
+_DIAGONAL = frozenset({"normalisation", "scaling"})
+
+
+def apply_mix(backend: Backend, cell: Mix, v: Array) -> Array:
+    """Return ``positive · max(v, 0) + negative · min(v, 0)``."""
+    if cell.positive == cell.negative:
+        return v if cell.positive == 1 else v * cell.positive
+    parts = []
+    if cell.positive:
+        parts.append(cell.positive * backend.maximum(v, 0.0) if cell.positive != 1 else backend.maximum(v, 0.0))
+    if cell.negative:
+        parts.append(cell.negative * backend.minimum(v, 0.0) if cell.negative != 1 else backend.minimum(v, 0.0))
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
+    """Return a cell of a weight or bias."""
+    if isinstance(cell, Mix):
+        return apply_mix(backend, cell, v)
+    return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
+
+
+@attrs.define(eq=False)
+class Linear:
+    """A group as a linear map; caches mapped weights and outputs for as long as it lives."""
+
+    backend: Backend
+    structure: Structure
+    group: Group
+    _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
+    _outputs: dict[Term, Array] = attrs.field(factory=dict, init=False)
+    _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
+
+    @property
+    def x(self) -> tuple[Array, ...]:
+        """The inputs."""
+        return tuple(self.structure.recording.values[tensor] for tensor in self.group.inputs)
+
+    @property
+    def z(self) -> Array:
+        """The output, as recorded."""
+        return self.structure.recording.values[self.group.outputs[0]]
+
+    @property
+    def padded_x(self) -> tuple[Array, ...]:
+        """The inputs with the group's zero padding, without its scaling."""
+        return tuple(self._pad(x) for x in self.x)
+
+    def output(self, term: Term) -> Array:
+        """Return ``f(x_cell(x); weight_cell(W), bias_cell(b))``, without the term's sign."""
+        if term not in self._outputs:
+            self._outputs[term] = self._compute(term)
+        return self._outputs[term]
+
+    def vanishes(self, term: Term) -> bool:
+        """Return whether the term's mapped input is known to be 0, whatever the data."""
+        known = self.structure.non_negative.issuperset(self.group.inputs)
+        return term.x == ZERO or (isinstance(term.x, Mix) and term.x.positive == 0 and known)
+
+    def _compute(self, term: Term) -> Array:
+        plain_x = isinstance(term.x, Mix) and term.x.positive == 1 and self._is_plain(term.x)
+        if plain_x and term.weight == KEEP and term.bias == KEEP:
+            return self.z
+        bias = self._bias(term.bias)
+        if self.vanishes(term):
+            return self.backend.full_like(self.z, 0.0) if bias is None else self.backend.full_like(self.z, 0.0) + bias
+        mapped = [self.mapped(term.x, index) for index in range(len(self.x))]
+        z = self._forward(mapped, term.weight)
+        return z if bias is None else z + bias
+
+    def _is_plain(self, cell: Mix) -> bool:
+        """Return whether a cell with slope 1 for positive numbers is the identity on the inputs."""
+        return cell.negative == 1 or self.structure.non_negative.issuperset(self.group.inputs)
+
+    def mapped(self, cell: Cell, index: int) -> Array:
+        """Return a cell of input number ``index``."""
+        x = self.x[index]
+        if isinstance(cell, Mix):
+            plain = cell.positive == 1 and self._is_plain(cell)
+            return x if plain else apply_mix(self.backend, cell, x)
+        if isinstance(cell, Square):
+            return x * x
+        if isinstance(cell, Constant):
+            return self.backend.full_like(x, cell.value)
+        if isinstance(cell, Sign):
+            mu = 0.0 if cell.mu is None else self._at_input(cell.mu, index)
+            return self.backend.where(x >= mu, self.backend.full_like(x, 1.0), self.backend.full_like(x, -1.0))
+        return self._bound(cell, index)
+
+    def slope(self, cell: Cell, index: int) -> Array | float:
+        """Return the derivative of a term's input cell; at 0 that of the positive side."""
+        if not isinstance(cell, Mix) or cell.positive == cell.negative:
+            return cell.positive if isinstance(cell, Mix) else 1.0
+        x = self.x[index]
+        up, down = self.backend.full_like(x, cell.positive), self.backend.full_like(x, cell.negative)
+        return self.backend.where(x >= 0, up, down)
+
+    def pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
+        """Return the vector-Jacobian product of the map with weight ``cell(W)``, per input."""
+        core = self.group.core
+        if core.kind in _DIAGONAL:
+            return (t * self._weight(cell),)
+        if self._folded_weight() is None:
+            up, down = self._scales(cell)
+            pulled = self.backend.pull(core, None, t)
+            signs = core.signs or (1,) * len(pulled)
+            return tuple(p * (up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
+        (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
+        for operation in reversed(self.group.pre):
+            if operation.padding:
+                (pulled_one,) = self.backend.vjp(operation, (pulled_one,))
+        return (pulled_one,)
+
+    def _forward(self, mapped: list[Array], cell: WeightCell) -> Array:
+        core = self.group.core
+        if core.kind in _DIAGONAL:
+            return mapped[0] * self._weight(cell)
+        if self._folded_weight() is None:
+            up, down = self._scales(cell)
+            signs = core.signs or (1,) * len(mapped)
+            scaled = [m * (up if sign > 0 else down) for m, sign in zip(mapped, signs, strict=True)]
+            return self.backend.linear(core, scaled, None)
+        return self.backend.linear(core, [self._pad(mapped[0])], self._weight(cell))
+
+    def _pad(self, x: Array) -> Array:
+        for operation in self.group.pre:
+            if operation.padding:
+                (x,) = self.backend.apply(operation, (x,))
+        return x
+
+    def _scales(self, cell: WeightCell) -> tuple[float, float]:
+        """Return factors of positive and negative coefficients of an operation without weights."""
+        if not isinstance(cell, Mix):
+            raise PlanError(
+                f"a rule that replaces the weights by {cell.formula('W')!r} cannot be applied to "
+                f"{self.group.core.label}, which has no weights; give operations of kind "
+                f"{self.group.core.kind!r} another rule"
+            )
+        return cell.positive, cell.negative
+
+    def _weight(self, cell: WeightCell) -> Array:
+        if cell not in self._weights:
+            self._weights[cell] = apply_weight_cell(self.backend, cell, self._folded_weight())
+        return self._weights[cell]
+
+    def _bias(self, cell: WeightCell) -> Array | None:
+        bias = self._fold()[1]
+        if bias is None or cell in (ZERO, Mix(0, 0)):
+            return None
+        return apply_weight_cell(self.backend, cell, bias)
+
+    def _folded_weight(self) -> Array | None:
+        return self._fold()[0]
+
+    def _fold(self) -> tuple[Array | None, Array | None]:
+        """Return weight and bias of the whole group."""
+        if self._folded is None:
+            core = self.group.core
+            if core.kind in _DIAGONAL:
+                self._folded = core.parameters["scale"], core.parameters["shift"]
+            else:
+                self._folded = self._group_weight(), self._group_bias()
+        return self._folded
+
+    def _group_weight(self) -> Array | None:
+        core = self.group.core
+        inner = self._scale_vector(self.group.pre)
+        outer = self._scale_vector(self.group.post)
+        if inner is None and outer is None:
+            return core.parameters.get("weight")
+        return self.backend.scale_weight(core, inner, outer)
+
+    def _scale_vector(self, operations: tuple[Operation, ...]) -> Array | None:
+        """Return the product of the scales, one number per channel or one in all."""
+        product: Array | None = None
+        axis = self.group.core.channel_axis
+        for operation in operations:
+            if operation.kind in _DIAGONAL and axis is not None:
+                rank = len(self.structure.recording.values[operation.outputs[0]].shape)
+                scale = operation.parameters["scale"]
+                shape = channel_vector(scale, rank, axis)
+                assert shape is not None, "groups hold channel-wise scales only"
+                vector = self.backend.reshape(scale, shape)
+                product = vector if product is None else product * vector
+        return product
+
+    def _group_bias(self) -> Array | None:
+        if any(operation.kind in _DIAGONAL for operation in self.group.pre):
+            values: tuple[Array, ...] = (self.backend.full_like(self.x[0], 0.0),)
+            for operation in self.group.operations:
+                values = self.backend.apply(operation, values)
+            return values[0]
+        bias: Array | None = self.group.core.parameters.get("bias")
+        for operation in self.group.post:
+            scale, shift = operation.parameters["scale"], operation.parameters["shift"]
+            bias = shift if bias is None else scale * bias + shift
+        return bias
+
+    def _bound(self, cell: Bound, index: int) -> Array:
+        return self._at_input(cell.value, index, channels=True) + self.backend.full_like(self.x[index], 0.0)
+
+    def _at_input(self, value: Value | Missing, index: int, *, channels: bool = False) -> Array | float:
+        """Return a number or array in units of the model's input, at this group's input."""
+        assert not isinstance(value, Missing), "missing parameters are refused before"
+        tensor = self.group.inputs[index]
+        if isinstance(value, float) and not self._scaled_before(tensor):
+            return value
+        recording = self.structure.recording
+        x = recording.values[recording.input]
+        array = value.array if isinstance(value, ArrayValue) else np.asarray(value)
+        return self._carry(tensor, self.backend.asarray(_spread(array, x.shape, recording.channel_axis, channels), x))
+
+    def _scaled_before(self, tensor: int) -> bool:
+        """Return whether scaling that is not in this group lies between the input and a tensor."""
+        operation = self.structure.producer.get(tensor)
+        if operation is None or operation.kind not in _DIAGONAL | {"shape", "dropout"}:
+            return False
+        return operation.kind in _DIAGONAL or any(self._scaled_before(i) for i in operation.inputs)
+
+    def _carry(self, tensor: int, array: Array) -> Array:
+        """Carry an array of the input's shape to a later tensor, through shape operations."""
+        recording = self.structure.recording
+        if tensor == recording.input:
+            return array
+        operation = self.structure.producer[tensor]
+        if operation.kind not in _DIAGONAL | {"shape", "dropout"}:
+            raise PlanError(
+                f"an array of the input's shape was given, but {self.group.core.label} does not read the "
+                f"input: {operation.label} lies before it. Give a single number for this operation"
+            )
+        outputs = self.backend.apply(operation, [self._carry(i, array) for i in operation.inputs])
+        return outputs[operation.outputs.index(tensor)]
+
+
+def _spread(array: Any, shape: tuple[int, ...], channel_axis: int, channels: bool) -> Any:
+    """Broadcast numbers that a user gave to the input's shape."""
+    if channels and array.ndim == 1:
+        array = array.reshape([-1 if axis == channel_axis else 1 for axis in range(len(shape))])
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError as error:
+        raise PlanError(
+            f"an array of shape {array.shape} was given where one of the input's shape {tuple(shape)}, with or "
+            "without its batch axis, was expected (bounds: or one number per channel)"
+        ) from error

@@ -1,0 +1,202 @@
+"""Plans: which rule every operation of a recording gets, and why."""
+
+from __future__ import annotations
+
+from typing import Union
+
+import attrs
+
+from signxai_core.engine.backend import Operation
+from signxai_core.engine.structure import Group, Structure
+from signxai_core.errors import PlanError, UnsupportedOperationError
+from signxai_core.specs.composites import UNWEIGHTED, WEIGHTED, Composite, Position, Where
+from signxai_core.specs.rules import AnyRule, Exact, Rule
+
+
+@attrs.frozen
+class Linearised:
+    """What an operation without a rule gets when ``strict=False``: ``x ⊙ Jᵀ(R ⊘ y)``, with a warning."""
+
+    @property
+    def name(self) -> str:
+        """Short text for tables."""
+        return "linearised (no rule)"
+
+
+StepRule = Union[AnyRule, Linearised]
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One line of a plan."""
+
+    operation: str
+    kind: str
+    rule: str
+    why: str
+
+
+@attrs.frozen
+class Plan:
+    """Operation, rule and reason, from the input to the output.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    rows
+        In the order of execution.
+    notes
+        Seed, sampling, class-activation layer and factor on the finished map.
+    warnings
+        Operations without a rule that were linearised (``strict=False``).
+    """
+
+    method: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        table = [("operation", "kind", "rule", "why")]
+        table += [(row.operation, row.kind, row.rule, row.why) for row in self.rows]
+        widths = [max(len(line[column]) for line in table) for column in range(3)]
+        lines = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]).rstrip()
+            for line in table
+        ]
+        return "\n".join([f"plan of {self.method}", *self.notes, *lines, *(f"warning: {text}" for text in self.warnings)])
+
+
+@attrs.frozen
+class Query:
+    """What one walk carries: a composite, the input layer's rule, and the seed."""
+
+    composite: Composite
+    input_layer: Rule | None
+    seed: str
+
+
+@attrs.frozen
+class Assignment:
+    """The rules of one query on one recording.
+
+    Parameters
+    ----------
+    steps
+        Per group: one rule for the whole group, or one per operation of the group.
+    rows, warnings
+        As in :class:`Plan`.
+    """
+
+    steps: tuple[tuple[StepRule, ...], ...]
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+
+
+def resolve(query: Query, structure: Structure, *, strict: bool = True) -> Assignment:
+    """Assign a rule to every operation.
+
+    Parameters
+    ----------
+    query
+        What is to be propagated.
+    structure
+        The recorded model.
+    strict
+        An operation without a rule is an error; else it is linearised and a warning recorded.
+
+    Raises
+    ------
+    UnsupportedOperationError
+        Naming the operation, its layer and how to give it a rule.
+    PlanError
+        When a rule for the first linear operation finds none, or a rule does not fit its operation.
+    """
+    _require_first(query, structure)
+    steps: list[tuple[StepRule, ...]] = []
+    rows: list[Row] = []
+    warnings: list[str] = []
+    for group, positions in zip(structure.groups, structure.positions, strict=True):
+        step, why = _group_step(query, group, positions, strict=strict)
+        steps.append(step)
+        rules = step if len(step) == len(group.operations) else step * len(group.operations)
+        for operation, rule, reason in zip(group.operations, rules, why, strict=True):
+            rows.append(Row(operation=operation.label, kind=operation.kind, rule=rule.name, why=reason))
+            if isinstance(rule, Linearised):
+                warnings.append(f"{operation.label} has no rule and was linearised")
+    return Assignment(tuple(steps), tuple(rows), tuple(warnings))
+
+
+def _group_step(
+    query: Query, group: Group, positions: frozenset[Position], *, strict: bool
+) -> tuple[tuple[StepRule, ...], list[str]]:
+    """Return the rule of a group, or of each of its operations, and the reasons."""
+    rule, why = _match(query, group.core, positions, strict=strict)
+    fold = query.composite.fold_normalisation or not _scales(group)
+    if len(group.operations) == 1 or (isinstance(rule, Rule) and fold):
+        reasons = [why if op is group.core else f"part of {group.core.label}" for op in group.operations]
+        return (rule,), reasons
+    matches = [
+        (rule, why) if op is group.core else _match(query, op, frozenset(), strict=strict) for op in group.operations
+    ]
+    return tuple(match[0] for match in matches), [match[1] for match in matches]
+
+
+def _scales(group: Group) -> bool:
+    return any(operation.kind in WEIGHTED for operation in (*group.pre, *group.post))
+
+
+def _match(
+    query: Query, operation: Operation, positions: frozenset[Position], *, strict: bool
+) -> tuple[StepRule, str]:
+    """Return the rule of one operation and the reason."""
+    rule: AnyRule | None = None
+    why = ""
+    if query.input_layer is not None and "first" in positions:
+        rule, why = query.input_layer, "input layer"
+    else:
+        for entry in query.composite.entries:
+            if entry.where.matches(
+                kind=operation.kind, function=operation.function, positions=positions, path=operation.path
+            ):
+                rule, why = entry.rule, str(entry.where)
+                break
+    if rule is None:
+        if strict:
+            raise UnsupportedOperationError(
+                _no_rule(operation), function=operation.function, path=operation.path
+            )
+        return Linearised(), "strict=False"
+    if isinstance(rule, Rule) and operation.kind not in WEIGHTED | UNWEIGHTED:
+        raise PlanError(
+            f"the rule {rule.name!r} (from: {why}) is for linear operations, but {operation.label} is of kind "
+            f"{operation.kind!r}; give it Pass or Exact"
+        )
+    if isinstance(rule, Exact) and not rule.mask and len(operation.inputs) != 1:
+        raise PlanError(f"the rule {rule.name!r} needs one input, but {operation.label} has {len(operation.inputs)}")
+    return rule, why
+
+
+def _no_rule(operation: Operation) -> str:
+    note = f" ({operation.note})" if operation.note else ""
+    return (
+        f"no rule for the operation {operation.function!r} in layer {operation.path or '(the model itself)'!r}, of "
+        f"kind {operation.kind!r}{note}. Relevance would be lost or wrong there. Give it a rule with a composite "
+        f"entry, Entry(Where(functions={{{operation.function!r}}}), rule), register one in a plugin, rewrite the "
+        "layer, or pass strict=False to linearise it (recorded as a warning in the plan)"
+    )
+
+
+def _require_first(query: Query, structure: Structure) -> None:
+    """Refuse a rule for the first linear operation where no such operation exists."""
+    wanted = query.input_layer is not None or any(
+        entry.where == Where(position="first") for entry in query.composite.entries
+    )
+    if wanted and not any("first" in positions for positions in structure.positions):
+        labels = ", ".join(group.core.label for group in structure.groups[:3])
+        raise PlanError(
+            "the method has a rule for the first linear operation, but none is reached from the input through "
+            f"shape operations, padding and constant scaling alone; the model starts with: {labels}. Use a method "
+            "without an input-layer rule (prefix 'lrp')"
+        )

@@ -1,0 +1,124 @@
+"""The formula: relevance through one group of operations, for any rule and any framework.
+
+    R_in = Σ_share weight · Σ_term sign · times(x) ⊙ pull_term( gate(z) · R / stabilise(Σ_term sign · z_term) )
+
+Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` the quotient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from signxai_core.engine.backend import Array, Backend, Operation, Recording
+from signxai_core.engine.linear import Linear
+from signxai_core.errors import UnsupportedOperationError
+from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
+
+
+def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
+    """Return the relevance of every input of a linear group."""
+    totals: list[Array | None] = [None] * len(linear.x)
+    for share in rule.shares:
+        t = _quotient(linear, rule.stabiliser, share, relevance)
+        for term in share.terms:
+            if rule.times is None and linear.vanishes(term):
+                continue
+            factor = share.weight * term.sign
+            for index, pulled in enumerate(linear.pull(term.weight, t)):
+                if rule.times is None:
+                    part = linear.mapped(term.x, index) * pulled
+                else:
+                    part = linear.mapped(rule.times, index) * (linear.slope(term.x, index) * pulled)
+                part = part if factor == 1 else factor * part
+                totals[index] = part if totals[index] is None else totals[index] + part
+    zero = linear.backend.full_like
+    return tuple(zero(x, 0.0) if total is None else total for x, total in zip(linear.x, totals, strict=True))
+
+
+def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array) -> Array:
+    """Return ``gate(z) · R / stabilise(Σ_term sign · z_term)``."""
+    z: Array | None = None
+    for term in share.terms:
+        output = linear.output(term) if term.sign > 0 else -linear.output(term)
+        z = output if z is None else z + output
+    backend = linear.backend
+    if share.gate == "positive":
+        relevance = backend.where(linear.z > 0, relevance, backend.full_like(relevance, 0.0))
+    elif share.gate == "negative":
+        relevance = backend.where(linear.z < 0, relevance, backend.full_like(relevance, 0.0))
+    return divide(backend, relevance, _stabilised(linear, stabiliser, z))
+
+
+def divide(backend: Backend, numerator: Array, denominator: Array) -> Array:
+    """Return the quotient, and 0 where the denominator is 0."""
+    zero = denominator == 0
+    one = backend.full_like(denominator, 1.0)
+    quotient = numerator / backend.where(zero, one, denominator)
+    return backend.where(zero, backend.full_like(quotient, 0.0), quotient)
+
+
+def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array) -> Array:
+    if stabiliser.epsilon == 0:
+        return z
+    backend = linear.backend
+    one = backend.full_like(z, 1.0)
+    sign = backend.where(z >= 0, one, -one)
+    if stabiliser.scale == "absolute":
+        return z + sign * stabiliser.epsilon
+    rows = _rows(linear, z)
+    if stabiliser.scale == "std":
+        deviation = backend.std(_rows(linear, linear.padded_x[0]), 1)
+        size = backend.abs(rows) + stabiliser.epsilon * deviation
+    else:
+        size = backend.maximum(backend.abs(rows), stabiliser.epsilon * backend.max(backend.abs(rows), 1))
+    return sign * backend.reshape(size, tuple(z.shape))
+
+
+def _rows(linear: Linear, array: Array) -> Array:
+    """Return an array with one row per sample of the batch."""
+    batch, core = linear.structure.recording.batch, linear.group.core
+    if array.shape[0] % batch:
+        raise UnsupportedOperationError(
+            f"{core.label} ran on an array whose first axis has length {array.shape[0]}, which the batch of "
+            f"{batch} samples does not divide, so that no number per sample can be taken; move the batch axis "
+            "of that operation to the front",
+            function=core.function,
+            path=core.path,
+        )
+    return linear.backend.reshape(array, (batch, -1))
+
+
+def propagate_normalisation(
+    backend: Backend, recording: Recording, operation: Operation, rule: NormalisationRule, relevance: Array
+) -> Array:
+    """Return ``x·(y − beta)·R / stabilised((x − mean)·y)``."""
+    x = recording.values[operation.inputs[0]]
+    y = recording.values[operation.outputs[0]]
+    d = (x - operation.parameters["mean"]) * y
+    one = backend.full_like(d, 1.0)
+    d = d + backend.where(d >= 0, one, -one) * rule.epsilon
+    return divide(backend, x * (y - operation.parameters["beta"]) * relevance, d)
+
+
+def propagate_exact(
+    backend: Backend, operation: Operation, rule: Exact, cotangents: Sequence[Array | None]
+) -> tuple[Array, ...]:
+    """Return the vector-Jacobian product, with the clipping and masking that the rule asks for."""
+    if rule.clip:
+        cotangents = [None if g is None else backend.maximum(g, 0.0) for g in cotangents]
+    if rule.mask:
+        return backend.vjp(operation, cotangents)
+    (only,) = cotangents
+    return (only,)
+
+
+def propagate_linearised(
+    backend: Backend, recording: Recording, operation: Operation, relevance: Sequence[Array | None]
+) -> tuple[Array, ...]:
+    """Return ``x ⊙ Jᵀ(R ⊘ y)``: an unsupported operation, linearised (``strict=False``)."""
+    quotients = [
+        None if r is None else divide(backend, r, recording.values[tensor])
+        for r, tensor in zip(relevance, operation.outputs, strict=True)
+    ]
+    pulled = backend.vjp(operation, quotients)
+    return tuple(recording.values[tensor] * p for tensor, p in zip(operation.inputs, pulled, strict=True))

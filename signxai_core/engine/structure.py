@@ -1,0 +1,221 @@
+"""What a recording's operations are to each other: consumers, groups, positions, signs.
+
+A *group* is what a rule sees as one operation: a linear operation with the batch-normalisation,
+constant scaling and zero padding that belong to it, or any other operation alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import attrs
+
+from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.specs.composites import Position
+
+_LINEAR = frozenset({"dense", "convolution"})
+_AFFINE = frozenset({"normalisation", "scaling"})
+#: Functions whose values are never negative.
+_NON_NEGATIVE = frozenset({"relu", "relu6", "sigmoid", "softplus", "hardsigmoid", "softmax"})
+#: Kinds whose values are non-negative where their inputs are.
+_KEEPS_SIGN = frozenset({"max_pooling", "average_pooling", "interpolation", "dropout", "shape"})
+#: What may lie between the input and the first linear operation.
+_BEFORE_FIRST = frozenset({"shape", "dropout"}) | _AFFINE
+
+
+@attrs.frozen(eq=False)
+class Group:
+    """Operations that one rule may treat as one: ``post(core(pre(x)))``."""
+
+    core: Operation
+    pre: tuple[Operation, ...] = ()
+    post: tuple[Operation, ...] = ()
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """All of them, in the order of execution."""
+        return (*self.pre, self.core, *self.post)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Ids of the tensors that go in."""
+        return self.operations[0].inputs
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Ids of the tensors that come out."""
+        return self.operations[-1].outputs
+
+
+@attrs.frozen(eq=False)
+class Structure:
+    """A recording with its groups.
+
+    Parameters
+    ----------
+    recording
+        Operations that the output does not depend on are left out of everything below.
+    groups
+        In the order of execution.
+    positions
+        ``first`` and ``last`` per group.
+    producer, consumers
+        Operations by tensor id.
+    non_negative
+        Ids of tensors that cannot hold negative numbers, whatever the input.
+    """
+
+    recording: Recording
+    groups: tuple[Group, ...]
+    positions: tuple[frozenset[Position], ...]
+    producer: dict[int, Operation]
+    consumers: dict[int, list[Operation]]
+    non_negative: frozenset[int]
+
+
+def analyse(recording: Recording) -> Structure:
+    """Return the structure of a recording."""
+    operations = _needed(recording)
+    producer = {tensor: operation for operation in operations for tensor in operation.outputs}
+    consumers: dict[int, list[Operation]] = {}
+    for operation in operations:
+        for tensor in dict.fromkeys(operation.inputs):
+            consumers.setdefault(tensor, []).append(operation)
+    groups = _groups(recording, operations, producer, consumers)
+    return Structure(
+        recording, groups, _positions(recording, groups), producer, consumers, _non_negative(operations)
+    )
+
+
+def _needed(recording: Recording) -> list[Operation]:
+    """Return the operations that the output depends on."""
+    wanted = {recording.output}
+    kept = []
+    for operation in reversed(recording.operations):
+        if wanted.intersection(operation.outputs):
+            wanted.update(operation.inputs)
+            kept.append(operation)
+    return kept[::-1]
+
+
+def channel_vector(array: Array, rank: int, axis: int) -> tuple[int, ...] | None:
+    """Return the shape that makes ``array`` one number per channel, or ``None`` if it is not that.
+
+    ``(C,)`` for an array that broadcasts along every axis but the channels' of an operand with
+    ``rank`` axes, ``()`` for a single number.
+    """
+    shape = (1,) * (rank - len(array.shape)) + tuple(array.shape)
+    if len(shape) != rank:
+        return None
+    others = shape[:axis] + shape[axis + 1 :]
+    if any(length != 1 for length in others):
+        return None
+    return () if math.prod(shape) == 1 else (shape[axis],)
+
+
+def _is_channelwise(recording: Recording, operation: Operation, axis: int) -> bool:
+    rank = len(recording.values[operation.outputs[0]].shape)
+    return channel_vector(operation.parameters["scale"], rank, axis) is not None
+
+
+def _groups(
+    recording: Recording,
+    operations: Iterable[Operation],
+    producer: dict[int, Operation],
+    consumers: dict[int, list[Operation]],
+) -> tuple[Group, ...]:
+    operations = list(operations)
+    claimed: set[int] = set()
+    post: dict[int, list[Operation]] = {}
+    foldable = [op for op in operations if op.kind in _LINEAR and op.channel_axis is not None]
+    for core in foldable:
+        post[core.index] = _chain_behind(recording, core, consumers)
+        claimed.update(op.index for op in post[core.index])
+    pre: dict[int, list[Operation]] = {}
+    for core in foldable:
+        pre[core.index] = _chain_before(recording, core, producer, consumers, claimed)
+        claimed.update(op.index for op in pre[core.index])
+    groups = [
+        Group(op, tuple(pre.get(op.index, ())), tuple(post.get(op.index, ())))
+        for op in operations
+        if op.index not in claimed
+    ]
+    return tuple(sorted(groups, key=lambda group: group.operations[-1].index))
+
+
+def _chain_behind(
+    recording: Recording, core: Operation, consumers: dict[int, list[Operation]]
+) -> list[Operation]:
+    """Return the batch-norm and scaling directly behind a linear operation."""
+    chain: list[Operation] = []
+    tensor = core.outputs[0]
+    while tensor != recording.output and len(consumers.get(tensor, ())) == 1:
+        following = consumers[tensor][0]
+        if following.kind not in _AFFINE or core.channel_axis is None:
+            break
+        if not _is_channelwise(recording, following, core.channel_axis):
+            break
+        chain.append(following)
+        tensor = following.outputs[0]
+    return chain
+
+
+def _chain_before(
+    recording: Recording,
+    core: Operation,
+    producer: dict[int, Operation],
+    consumers: dict[int, list[Operation]],
+    claimed: set[int],
+) -> list[Operation]:
+    """Return the batch-norm, scaling and zero padding directly in front of a linear operation."""
+    chain: list[Operation] = []
+    tensor = core.inputs[0]
+    while tensor in producer and tensor != recording.output and len(consumers[tensor]) == 1:
+        previous = producer[tensor]
+        if previous.index in claimed or core.channel_axis is None:
+            break
+        scales = previous.kind in _AFFINE and _is_channelwise(recording, previous, core.channel_axis)
+        if not (scales or previous.padding):
+            break
+        chain.append(previous)
+        tensor = previous.inputs[0]
+    return chain[::-1]
+
+
+def _positions(recording: Recording, groups: tuple[Group, ...]) -> tuple[frozenset[Position], ...]:
+    """Return which linear groups come first and last."""
+    reached = {recording.input}
+    first: set[int] = set()
+    for index, group in enumerate(groups):
+        if reached.isdisjoint(group.inputs):
+            continue
+        if group.core.kind in _LINEAR:
+            first.add(index)
+        elif group.core.kind in _BEFORE_FIRST:
+            reached.update(group.outputs)
+    open_tensors = {recording.output}
+    last: set[int] = set()
+    for index in reversed(range(len(groups))):
+        if open_tensors.isdisjoint(groups[index].outputs):
+            continue
+        if groups[index].core.kind in _LINEAR:
+            last.add(index)
+        else:
+            open_tensors.update(groups[index].inputs)
+    named: list[frozenset[Position]] = []
+    for index in range(len(groups)):
+        positions: list[Position] = []
+        positions += ["first"] if index in first else []
+        positions += ["last"] if index in last else []
+        named.append(frozenset(positions))
+    return tuple(named)
+
+
+def _non_negative(operations: Iterable[Operation]) -> frozenset[int]:
+    found: set[int] = set()
+    for operation in operations:
+        inherits = operation.kind in _KEEPS_SIGN or (operation.kind == "sum" and min(operation.signs) > 0)
+        if operation.function in _NON_NEGATIVE or (inherits and found.issuperset(operation.inputs)):
+            found.update(operation.outputs)
+    return frozenset(found)

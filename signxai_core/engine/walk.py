@@ -1,0 +1,149 @@
+"""One walk from the output to the input, for several queries at once.
+
+A *stream* is a set of queries that have had the same rule at every operation so far; it splits
+where they differ. Every operation is visited once, and what streams have in common there (mapped
+weights, outputs of terms) is computed once and dropped when the walk moves on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from signxai_core.engine.backend import Array, Backend, Operation
+from signxai_core.engine.linear import Linear
+from signxai_core.engine.plan import Assignment, Linearised, StepRule
+from signxai_core.engine.propagate import (
+    propagate_exact,
+    propagate_linearised,
+    propagate_normalisation,
+    propagate_rule,
+)
+from signxai_core.engine.structure import Group, Structure
+from signxai_core.specs.rules import Exact, NormalisationRule, Pass, Rule
+
+
+@attrs.define(eq=False)
+class _Stream:
+    """Relevance by tensor id, for the queries in ``members``."""
+
+    members: tuple[int, ...]
+    relevance: dict[int, Array]
+
+    def add(self, tensor: int, array: Array) -> None:
+        known = self.relevance.get(tensor)
+        self.relevance[tensor] = array if known is None else known + array
+
+
+@attrs.define(eq=False)
+class Walk:
+    """One walk.
+
+    Parameters
+    ----------
+    backend, structure
+        What was recorded, and how to compute with it.
+    assignments
+        The rules of each query.
+    captures
+        Ids of tensors whose relevance is wanted besides the input's.
+    step
+        Called with 1 after every group.
+    """
+
+    backend: Backend
+    structure: Structure
+    assignments: Sequence[Assignment]
+    captures: frozenset[int] = frozenset()
+    step: Callable[[int], None] = lambda _: None
+    _captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
+
+    def run(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[dict[int, Array]]:
+        """Return, per query, relevance by tensor id: the input's and the captured tensors'.
+
+        Parameters
+        ----------
+        seeds
+            Relevance at the output by kind of seed.
+        kinds
+            Kind of seed of each query.
+        """
+        output = self.structure.recording.output
+        by_kind: dict[str, list[int]] = {}
+        for index, kind in enumerate(kinds):
+            by_kind.setdefault(kind, []).append(index)
+        streams = [_Stream(tuple(members), {output: seeds[kind]}) for kind, members in by_kind.items()]
+        for position in reversed(range(len(self.structure.groups))):
+            streams = self._visit(position, streams)
+            self.step(1)
+        source = self.structure.recording.input
+        for stream in streams:
+            self._capture(stream, source, stream.relevance.get(source))
+        return [
+            {tensor: self._captured[query, tensor] for tensor in {source, *self.captures} if (query, tensor) in self._captured}
+            for query in range(len(self.assignments))
+        ]
+
+    def _visit(self, position: int, streams: list[_Stream]) -> list[_Stream]:
+        group = self.structure.groups[position]
+        linear = Linear(self.backend, self.structure, group)
+        visited: list[_Stream] = []
+        for stream in streams:
+            if stream.relevance.keys().isdisjoint(group.outputs):
+                visited.append(stream)
+                continue
+            by_rules: dict[tuple[StepRule, ...], list[int]] = {}
+            for member in stream.members:
+                by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
+            for rules, members in by_rules.items():
+                part = _Stream(tuple(members), dict(stream.relevance))
+                self._step(part, group, rules, linear)
+                visited.append(part)
+        return visited
+
+    def _step(self, stream: _Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
+        if len(rules) == 1 and isinstance(rules[0], Rule):
+            relevance = self._take(stream, group.outputs)[0]
+            self._give(stream, group.inputs, propagate_rule(linear, rules[0], relevance))
+            return
+        for operation, rule in zip(reversed(group.operations), reversed(rules), strict=True):
+            relevances = self._take(stream, operation.outputs)
+            if any(relevance is not None for relevance in relevances):
+                self._give(stream, operation.inputs, self._through(operation, rule, relevances, group, linear))
+
+    def _through(
+        self,
+        operation: Operation,
+        rule: StepRule,
+        relevances: Sequence[Array | None],
+        group: Group,
+        linear: Linear,
+    ) -> tuple[Array, ...]:
+        recording = self.structure.recording
+        if isinstance(rule, Exact):
+            return propagate_exact(self.backend, operation, rule, relevances)
+        if isinstance(rule, Linearised):
+            return propagate_linearised(self.backend, recording, operation, relevances)
+        if isinstance(rule, Pass):
+            return (relevances[0],)
+        if isinstance(rule, NormalisationRule):
+            return (propagate_normalisation(self.backend, recording, operation, rule, relevances[0]),)
+        alone = linear if group.operations == (operation,) else Linear(self.backend, self.structure, Group(operation))
+        return propagate_rule(alone, rule, relevances[0])
+
+    def _take(self, stream: _Stream, tensors: Sequence[int]) -> list[Array | None]:
+        """Remove and return the relevance of tensors; all their consumers have been visited."""
+        taken = [stream.relevance.pop(tensor, None) for tensor in tensors]
+        for tensor, relevance in zip(tensors, taken, strict=True):
+            self._capture(stream, tensor, relevance)
+        return taken
+
+    def _give(self, stream: _Stream, tensors: Sequence[int], relevances: Sequence[Array]) -> None:
+        for tensor, relevance in zip(tensors, relevances, strict=True):
+            stream.add(tensor, relevance)
+
+    def _capture(self, stream: _Stream, tensor: int, relevance: Array | None) -> None:
+        if relevance is not None and (tensor in self.captures or tensor == self.structure.recording.input):
+            for member in stream.members:
+                self._captured[member, tensor] = relevance

@@ -1,0 +1,144 @@
+"""What plugins register: light values with import paths."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
+
+from signxai_core.errors import PluginError
+
+Role = Literal["prefix", "chain", "base", "cam"]
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*(_([A-Za-z0-9]+|\{[a-z]\w*\}))*")
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+def _matches(pattern: re.Pattern[str], what: str) -> Any:
+    def check(_: object, attribute: attrs.Attribute[str], value: object) -> None:
+        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+            raise ValueError(f"{attribute.name} must be {what}, got {value!r}")
+
+    return check
+
+
+_path = _matches(_PATH, "an import path 'package.module:attribute'")
+_word = _matches(_WORD, "words and {slots} joined by '_'")
+_name = _matches(re.compile(r"[A-Za-z][\w.-]*"), "a name")
+
+
+@attrs.frozen(kw_only=True)
+class RuleEntry:
+    """A rule: ``factory(**numbers)`` returns a :data:`~signxai_core.specs.rules.AnyRule`.
+
+    ``example`` gives arguments with which the conformance suite tests the rule.
+    """
+
+    name: str = attrs.field(validator=_name)
+    factory: str = attrs.field(validator=_path)
+    reference: str
+    example: Mapping[str, Any] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(m)), hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class CompositeEntry:
+    """A composite: ``factory(**numbers, convention=...)`` returns a composite."""
+
+    name: str = attrs.field(validator=_name)
+    factory: str = attrs.field(validator=_path)
+    reference: str
+
+
+@attrs.frozen(kw_only=True)
+class Word:
+    """A word of method names.
+
+    Parameters
+    ----------
+    text
+        The word; ``{slot}`` takes a number: ``"epsilon_{epsilon}_std_x"``.
+    role
+        ``prefix``: ``factory(convention)`` returns the rule of the input layer, or ``None``.
+        ``chain``: ``factory(convention, **slots)`` returns a composite.
+        ``base`` and ``cam``: ``factory(convention)`` returns a method.
+    reference
+        The paper.
+    """
+
+    text: str = attrs.field(validator=_word)
+    role: Role = attrs.field(validator=attrs.validators.in_(("prefix", "chain", "base", "cam")))
+    factory: str = attrs.field(validator=_path)
+    reference: str = ""
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of the numbers that the word takes, in order."""
+        return tuple(_SLOT.findall(self.text))
+
+
+@attrs.frozen(kw_only=True)
+class Grid:
+    """Names to list: the product of alternatives for every slot of a template.
+
+    ``Grid(template="{p}_epsilon_{e}", choices={"p": ("lrp", "lrpz"), "e": ("0_1", "1")})`` lists
+    four names.
+
+    Parameters
+    ----------
+    template, choices
+        ``{slot}`` in the template takes every one of its choices.
+    canonical
+        Name in the grammar, where the grid lists one other name for it.
+    aliases
+        Misprints that stay accepted but are not listed, and the names they stand for.
+    """
+
+    template: str
+    choices: Mapping[str, tuple[str, ...]] = attrs.field(
+        factory=dict, converter=lambda m: MappingProxyType({k: tuple(v) for k, v in m.items()}), hash=False
+    )
+    canonical: str | None = None
+    aliases: Mapping[str, str] = attrs.field(
+        factory=dict, converter=lambda m: MappingProxyType(dict(m)), hash=False
+    )
+
+    def __iter__(self) -> Iterator[str]:
+        keys = _SLOT.findall(self.template)
+        for values in itertools.product(*(self.choices[key] for key in keys)):
+            yield self.template.format(**dict(zip(keys, values, strict=True)))
+
+
+@attrs.frozen(kw_only=True)
+class BackendEntry:
+    """A backend: ``factory()`` returns a :class:`~signxai_core.engine.backend.Backend`.
+
+    ``packages`` names the packages whose classes mark a model as the backend's own.
+    """
+
+    name: str = attrs.field(validator=_name)
+    factory: str = attrs.field(validator=_path)
+    packages: tuple[str, ...] = attrs.field(converter=tuple)
+
+    def claims(self, model: object) -> bool:
+        """Return whether a class of the model's comes from one of the packages."""
+        return any(cls.__module__.partition(".")[0] in self.packages for cls in type(model).__mro__)
+
+
+def load(path: str, owner: str) -> Any:
+    """Import what ``"package.module:attribute"`` names.
+
+    Raises
+    ------
+    PluginError
+        Naming the owner, when the module or the attribute is missing.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"plugin {owner!r} names {path!r}, which cannot be imported: {error}") from error

@@ -1,0 +1,214 @@
+"""The registry: what all plugins registered, checked once.
+
+The process has one registry (:func:`registry`), made when it is first needed. A plugin that
+raises, hands over the wrong type or claims a name that is taken is reported as a
+:class:`Problem` and left out; the others go on.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pluggy
+
+from signxai_core.errors import PluginError, SignxaiWarning, UnknownNameError
+from signxai_core.registry import entries, hookspecs
+from signxai_core.specs.methods import Preset
+
+GROUP = "signxai"
+DISABLE = "SIGNXAI_DISABLE_PLUGINS"
+
+
+@attrs.frozen
+class Owned:
+    """A registered entry and the plugin that it came from."""
+
+    entry: Any
+    owner: str
+
+    def make(self, **arguments: Any) -> Any:
+        """Import the entry's factory and call it."""
+        return entries.load(self.entry.factory, self.owner)(**arguments)
+
+
+@attrs.frozen
+class Problem:
+    """Something wrong with a plugin."""
+
+    plugin: str
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r}, {self.place}: {self.text}"
+
+
+@attrs.frozen
+class PluginInfo:
+    """A plugin found through the entry-point group."""
+
+    name: str
+    value: str
+    distribution: str
+    status: str
+
+
+@attrs.frozen
+class _Hook:
+    """How one hook's entries are checked and filed."""
+
+    entry_type: type
+    key: Callable[[Any], Iterable[str]]
+
+
+_HOOKS: Mapping[str, _Hook] = MappingProxyType(
+    {
+        "signxai_rules": _Hook(entries.RuleEntry, lambda e: (e.name,)),
+        "signxai_composites": _Hook(entries.CompositeEntry, lambda e: (e.name,)),
+        "signxai_words": _Hook(entries.Word, lambda e: (e.text,)),
+        "signxai_presets": _Hook(Preset, lambda e: (e.name,)),
+        "signxai_methods": _Hook(entries.Grid, lambda e: (*e, *e.aliases)),
+        "signxai_backends": _Hook(entries.BackendEntry, lambda e: (e.name,)),
+    }
+)
+
+
+@attrs.frozen
+class Registry:
+    """Everything that plugins registered. Mappings are by name, in order of registration."""
+
+    rules: Mapping[str, Owned]
+    composites: Mapping[str, Owned]
+    words: Mapping[str, Owned]
+    presets: Mapping[str, Owned]
+    methods: Mapping[str, Owned]
+    backends: Mapping[str, Owned]
+    plugins: tuple[PluginInfo, ...]
+    problems: tuple[Problem, ...]
+
+    def listed(self) -> tuple[str, ...]:
+        """Return the names that the grids list, in order."""
+        grids = dict.fromkeys(id(owned.entry) for owned in self.methods.values())
+        by_id = {id(owned.entry): owned.entry for owned in self.methods.values()}
+        return tuple(name for grid in grids for name in by_id[grid])
+
+    def aliases(self) -> dict[str, str]:
+        """Return accepted spellings and the names of the grammar that they stand for."""
+        found: dict[str, str] = {}
+        for name, owned in self.methods.items():
+            target = owned.entry.aliases.get(name, owned.entry.canonical)
+            if target is not None:
+                found[name] = target
+        return found
+
+    def backend(self, name: str) -> Owned:
+        """Return the backend of that name; raises UnknownNameError."""
+        if name not in self.backends:
+            raise UnknownNameError("backend", name, self.backends)
+        return self.backends[name]
+
+
+def build(plugins: Mapping[str, object], infos: Iterable[PluginInfo] = (), problems: Iterable[Problem] = ()) -> Registry:
+    """Collect what ``plugins`` (name -> module or object) register.
+
+    Parameters
+    ----------
+    plugins
+        In order; where two claim a name, the first keeps it and both are reported.
+    infos, problems
+        What is already known about them.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    found = list(problems)
+    tables: dict[str, dict[str, Owned]] = {hook: {} for hook in _HOOKS}
+    for name, plugin in plugins.items():
+        try:
+            manager.register(plugin, name=name)
+            manager.check_pending()
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported
+            manager.unregister(name=name) if manager.has_plugin(name) else None
+            found.append(Problem(name, "registration", f"{type(error).__name__}: {error}"))
+            continue
+        for hook, how in _HOOKS.items():
+            found += _collect(manager, plugin, name, hook, how, tables[hook])
+    return Registry(
+        **{hook.removeprefix("signxai_"): MappingProxyType(table) for hook, table in tables.items()},
+        plugins=tuple(infos),
+        problems=tuple(found),
+    )
+
+
+def _collect(
+    manager: pluggy.PluginManager, plugin: object, name: str, hook: str, how: _Hook, table: dict[str, Owned]
+) -> list[Problem]:
+    """File one plugin's entries of one hook; return what is wrong with them."""
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    try:
+        results = manager.subset_hook_caller(hook, others)()
+        handed_over = [entry for result in results for entry in result]
+    except Exception as error:  # noqa: BLE001 - as above
+        return [Problem(name, f"hook {hook}", f"{type(error).__name__}: {error}")]
+    problems = []
+    for entry in handed_over:
+        if not isinstance(entry, how.entry_type):
+            text = f"handed over {entry!r} of type {type(entry).__name__}, expected {how.entry_type.__name__}"
+            problems.append(Problem(name, f"hook {hook}", text))
+            continue
+        for key in how.key(entry):
+            if key in table:
+                text = f"{key!r} is taken: plugin {table[key].owner!r} registered it first; rename one or disable a plugin"
+                problems.append(Problem(name, f"hook {hook}", text))
+            else:
+                table[key] = Owned(entry, name)
+    return problems
+
+
+def discover() -> Registry:
+    """Build the registry from the entry points of group ``signxai``.
+
+    The environment variable ``SIGNXAI_DISABLE_PLUGINS`` holds names, separated by commas, of
+    plugins to leave out.
+    """
+    disabled = {part.strip() for part in os.environ.get(DISABLE, "").split(",") if part.strip()}
+    plugins: dict[str, object] = {}
+    infos: list[PluginInfo] = []
+    problems: list[Problem] = []
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.value.partition(".")[0] != "signxai_rules", p.name))
+    for point in dict.fromkeys(points):
+        distribution = point.dist.name if point.dist is not None else ""
+        status = "active"
+        if point.name in disabled:
+            status = f"disabled by {DISABLE}"
+        elif point.name in plugins:
+            status = "left out: another plugin has the same name"
+            problems.append(Problem(point.name, "entry point", f"two plugins have this name; {point.value} is left out"))
+        else:
+            try:
+                plugins[point.name] = point.load()
+            except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported
+                status = "broken"
+                problems.append(Problem(point.name, f"import of {point.value}", f"{type(error).__name__}: {error}"))
+        infos.append(PluginInfo(point.name, point.value, distribution, status))
+    return build(plugins, infos, problems)
+
+
+@functools.cache
+def registry() -> Registry:
+    """Return the process's registry; problems are warned about once."""
+    found = discover()
+    for problem in found.problems:
+        warnings.warn(str(problem), SignxaiWarning, stacklevel=3)
+    if not found.rules:
+        raise PluginError(
+            "no plugin registers any rule: the entry points of group 'signxai' were not found. "
+            "Install the distribution (pip install signxai-core) instead of putting its folder on the path."
+        )
+    return found

@@ -1,0 +1,120 @@
+"""Composites: which rule goes to which operation, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, Literal, get_args
+
+import attrs
+
+from signxai_core.specs.rules import AnyRule, Exact, NormalisationRule, Pass, Rule
+
+Kind = Literal[
+    "dense",
+    "convolution",
+    "normalisation",
+    "scaling",
+    "average_pooling",
+    "max_pooling",
+    "interpolation",
+    "sum",
+    "product",
+    "activation",
+    "dropout",
+    "softmax",
+    "shape",
+    "other",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Position = Literal["first", "last"]
+
+#: Operations with weights: what "a linear layer" means in the literature, batch-norm included.
+WEIGHTED: frozenset[Kind] = frozenset({"dense", "convolution", "normalisation", "scaling"})
+#: Linear operations without weights.
+UNWEIGHTED: frozenset[Kind] = frozenset({"average_pooling", "interpolation", "sum"})
+
+
+def _to_kinds(kinds: Iterable[Any] | None) -> frozenset[Kind] | None:
+    return None if kinds is None else frozenset(kinds)
+
+
+def _known_kinds(_: object, __: attrs.Attribute[Any], kinds: frozenset[Kind] | None) -> None:
+    unknown = sorted(set(kinds or ()) - set(KINDS))
+    if unknown:
+        raise ValueError(f"unknown operation kind {unknown[0]!r}; known kinds: {', '.join(KINDS)}")
+
+
+@attrs.frozen(kw_only=True)
+class Where:
+    """A condition on an operation; every part that is given must hold.
+
+    Parameters
+    ----------
+    kinds
+        Kinds of operation (:data:`KINDS`).
+    functions
+        Names of functions, as the recording prints them (``"relu"``).
+    position
+        ``"first"``: linear operations reached from the input through shape operations, padding and
+        constant scaling only. ``"last"``: linear operations after which none follows.
+    path
+        Glob on the path of the layer in which the operation ran (``"features.*"``).
+    """
+
+    kinds: frozenset[Kind] | None = attrs.field(default=None, converter=_to_kinds, validator=_known_kinds)
+    functions: frozenset[str] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(frozenset)
+    )
+    position: Position | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.in_(("first", "last")))
+    )
+    path: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
+    )
+
+    def matches(self, *, kind: Kind, function: str, positions: frozenset[Position], path: str) -> bool:
+        """Return whether an operation with these properties is meant."""
+        return (
+            (self.kinds is None or kind in self.kinds)
+            and (self.functions is None or function in self.functions)
+            and (self.position is None or self.position in positions)
+            and (self.path is None or fnmatchcase(path, self.path))
+        )
+
+    def __str__(self) -> str:
+        parts = [self.position or ""]
+        parts += ["|".join(sorted(self.kinds)) if self.kinds is not None else ""]
+        parts += ["|".join(sorted(self.functions)) if self.functions is not None else ""]
+        parts += [f"path {self.path}" if self.path is not None else ""]
+        return " ".join(part for part in parts if part) or "everything"
+
+
+@attrs.frozen
+class Entry:
+    """One line of a composite."""
+
+    where: Where = attrs.field(validator=attrs.validators.instance_of(Where))
+    rule: AnyRule = attrs.field(validator=attrs.validators.instance_of((Rule, Pass, Exact, NormalisationRule)))
+
+
+@attrs.frozen
+class Composite:
+    """An ordered list of (where, rule); the first entry that matches an operation wins.
+
+    Parameters
+    ----------
+    entries
+        In order of precedence.
+    fold_normalisation
+        Fold batch-normalisation and constant scaling into the neighbouring linear operation, so
+        that both are one operation to the rule.
+    """
+
+    entries: tuple[Entry, ...] = attrs.field(
+        converter=tuple, validator=attrs.validators.deep_iterable(attrs.validators.instance_of(Entry))
+    )
+    fold_normalisation: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+
+    def __str__(self) -> str:
+        return "\n".join(f"{entry.where}: {entry.rule.formula()}" for entry in self.entries)
