@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Union
+from typing import Any
 
 from signxai_core import grammar
 from signxai_core.engine.attribute import Outcome, Run, attribute, make_plan, raw_of
@@ -17,7 +17,7 @@ from signxai_core.explanation import Conservation, Explanation
 from signxai_core.registry import Owned, Registry, registry
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, Convention, MethodSpec
 
-Progress = Union[bool, Callable[[int, int], None]]
+Progress = bool | Callable[[int, int], None]
 
 
 def methods() -> tuple[str, ...]:
@@ -195,9 +195,7 @@ def explain_many(
     if not specs:
         raise ParameterError("methods is empty; give at least one name")
     _check_common(specs, parameters, found)
-    configured = dict(
-        _configured(given, _taken(spec, parameters, found), chosen, found) for given, spec in specs
-    )
+    configured = dict(_configured(given, _taken(spec, parameters, found), chosen, found) for given, spec in specs)
     return _explain(
         model, x, configured, target, backend=backend, seed=seed, strict=strict, progress=progress, found=found
     )
@@ -240,9 +238,7 @@ def _explain(
     return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}
 
 
-def _explanation(
-    label: str, spec: MethodSpec, outcome: Outcome, engine: Backend, found: Registry
-) -> Explanation:
+def _explanation(label: str, spec: MethodSpec, outcome: Outcome, engine: Backend, found: Registry) -> Explanation:
     result = outcome.results[label]
     return Explanation(
         relevance=result.relevance,

@@ -72,7 +72,7 @@ class Explanation:
     plan: Plan
     conservation: Conservation
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:  # noqa: FBT001 - NumPy's protocol
         if copy is False and dtype is not None and np.dtype(dtype) != self.relevance.dtype:
             raise ValueError("this dtype needs a copy of the relevance")
         array = np.asarray(self.relevance, dtype=dtype)

@@ -143,5 +143,3 @@ def guided(*, convention: Convention) -> Composite:
 def deconvnet(*, convention: Convention) -> Composite:
     """The deconvnet; no convention differs in the composite."""
     return Composite((Entry(_RELU, rules.deconvolution()), *GRADIENT.entries), fold_normalisation=False)
-
-

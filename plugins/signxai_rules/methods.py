@@ -54,9 +54,7 @@ def deconvnet(*, convention: Convention) -> MethodSpec:
 
 def random_uniform(*, convention: Convention) -> MethodSpec:
     """Uniform in [−1, 1]: the control of the published evaluation."""
-    return MethodSpec(
-        family="control", composite=composites.gradient(convention=convention), sampling=Control()
-    )
+    return MethodSpec(family="control", composite=composites.gradient(convention=convention), sampling=Control())
 
 
 def grad_cam(*, convention: Convention) -> MethodSpec:

@@ -42,15 +42,11 @@ REFERENCES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def _rule(name: str, reference: str, **example: Any) -> RuleEntry:
-    return RuleEntry(
-        name=name, factory=f"signxai_rules.rules:{name}", reference=REFERENCES[reference], example=example
-    )
+    return RuleEntry(name=name, factory=f"signxai_rules.rules:{name}", reference=REFERENCES[reference], example=example)
 
 
 def _composite(name: str, reference: str) -> CompositeEntry:
-    return CompositeEntry(
-        name=name, factory=f"signxai_rules.composites:{name}", reference=REFERENCES[reference]
-    )
+    return CompositeEntry(name=name, factory=f"signxai_rules.composites:{name}", reference=REFERENCES[reference])
 
 
 def _chain(text: str, composite: str, reference: str) -> Word:
@@ -60,9 +56,7 @@ def _chain(text: str, composite: str, reference: str) -> Word:
 
 
 def _prefix(text: str, factory: str, reference: str) -> Word:
-    return Word(
-        text=text, role="prefix", factory=f"signxai_rules.methods:{factory}", reference=REFERENCES[reference]
-    )
+    return Word(text=text, role="prefix", factory=f"signxai_rules.methods:{factory}", reference=REFERENCES[reference])
 
 
 def _base(text: str, reference: str) -> Word:

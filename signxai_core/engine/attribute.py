@@ -133,7 +133,9 @@ class Run:
         queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
         return {query: resolve(query, structure, strict=self.strict) for query in queries}
 
-    def evaluate(self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray) -> list[FloatArray]:
+    def evaluate(
+        self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
+    ) -> list[FloatArray]:
         """Return the raw maps of one recording, all from one walk."""
         assignments: dict[Query, Assignment] = {}
         activations: dict[Raw, int] = {}
@@ -183,7 +185,7 @@ class Run:
         if self.selection.function is not None:
             return 1  # a user's function may expect the user's batch
         recording = self.clean.recording
-        held = 8 * sum(math.prod(value.shape) for value in recording.values.values())
+        held: int = 8 * sum(math.prod(value.shape) for value in recording.values.values())
         return max(1, _BLOCK_BYTES // max(held, 1))
 
     def expected(self, spec: MethodSpec, raw: Raw) -> npt.NDArray[np.float64]:
@@ -194,8 +196,8 @@ class Run:
             origin = self.record(samplings.baseline(spec.sampling.baseline, self.x))
             _, at_origin = seeds(self.backend, origin.recording, self.selection)
             return _float64(self.backend, selected) - _float64(self.backend, at_origin)
-        rows = self.backend.to_numpy(starts[raw.seed]).astype(np.float64)
-        return rows.reshape(len(self.x), -1).sum(axis=1)
+        rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
+        return np.asarray(rows.sum(axis=1))
 
 
 def _float64(backend: Backend, values: Any) -> npt.NDArray[np.float64]:
@@ -257,15 +259,11 @@ def attribute(
         for raw, value in zip(raws, _values(run, sampling, list(raws)), strict=True):
             for label in raws[raw]:
                 finished[label] = _finish(value, specs[label], x)
-    results = {
-        label: _result(run, label, spec, finished[label], raw_of(spec, seed)) for label, spec in specs.items()
-    }
+    results = {label: _result(run, label, spec, finished[label], raw_of(spec, seed)) for label, spec in specs.items()}
     return Outcome(results, run.selection.indices, run.output)
 
 
-def _values(
-    run: Run, sampling: Sampling | None, raws: Sequence[Raw]
-) -> Sequence[FloatArray | samplings.Moments]:
+def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequence[FloatArray | samplings.Moments]:
     if isinstance(sampling, (Smooth, Integrate)):
         return run.sample(sampling, raws)
     if isinstance(sampling, Control):
@@ -290,15 +288,16 @@ def _total_steps(run: Run, samplings_used: Sequence[Sampling | None]) -> int:
 def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArray) -> FloatArray:
     """Apply statistic and modifier; return an array of its own in the input's type."""
     if isinstance(value, samplings.Moments):
-        statistic = spec.sampling.statistic if isinstance(spec.sampling, Smooth) else "mean"
-        value = value.result(statistic)
-        if isinstance(spec.sampling, Integrate):
-            value = value * (x - samplings.baseline(spec.sampling.baseline, x).astype(np.float64))
+        relevance: FloatArray = value.result(spec.sampling.statistic if isinstance(spec.sampling, Smooth) else "mean")
+    else:
+        relevance = value
+    if isinstance(spec.sampling, Integrate):
+        relevance = relevance * (x - samplings.baseline(spec.sampling.baseline, x).astype(np.float64))
     if isinstance(spec.modifier, Mix):
-        value = value * (spec.modifier.positive * np.maximum(x, 0) + spec.modifier.negative * np.minimum(x, 0))
+        relevance = relevance * (spec.modifier.positive * np.maximum(x, 0) + spec.modifier.negative * np.minimum(x, 0))
     elif isinstance(spec.modifier, Sign):
-        value = value * np.where(x >= _threshold(spec.modifier, x), 1, -1)
-    return np.array(value, dtype=x.dtype)
+        relevance = relevance * np.where(x >= _threshold(spec.modifier, x), 1, -1)
+    return np.array(relevance, dtype=x.dtype)
 
 
 def _threshold(sign: Sign, x: FloatArray) -> Any:
@@ -326,4 +325,3 @@ def make_plan(run: Run, label: str, spec: MethodSpec, raw: Raw) -> Plan:
         return Plan(label, (), tuple(notes))
     assignments = list(run.assign(raw, run.clean).values())
     return Plan(label, assignments[0].rows, tuple(notes), assignments[0].warnings)
-

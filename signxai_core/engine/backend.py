@@ -20,6 +20,10 @@ from signxai_core.specs.composites import Kind
 Array = Any
 
 
+def _read_only(mapping: Mapping[str, Array]) -> Mapping[str, Array]:
+    return MappingProxyType(dict(mapping))
+
+
 @attrs.frozen(eq=False, kw_only=True)
 class Operation:
     """One operation that a model executed on tensors that depend on the input.
@@ -64,7 +68,7 @@ class Operation:
     path: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    parameters: Mapping[str, Array] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(m)))
+    parameters: Mapping[str, Array] = attrs.field(factory=dict, converter=_read_only)
     signs: tuple[int, ...] = ()
     channel_axis: int | None = None
     padding: bool = False

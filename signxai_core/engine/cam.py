@@ -118,4 +118,4 @@ def interpolate(values: FloatArray, axis: int, size: int, *, align: bool) -> Flo
     low = np.minimum(np.floor(places).astype(int), length - 1)
     high = np.minimum(low + 1, length - 1)
     share = (places - low).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
-    return np.take(values, low, axis) * (1 - share) + np.take(values, high, axis) * share
+    return np.asarray(np.take(values, low, axis) * (1 - share) + np.take(values, high, axis) * share)

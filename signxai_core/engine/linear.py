@@ -229,7 +229,9 @@ class Linear:
         recording = self.structure.recording
         x = recording.values[recording.input]
         array = value.array if isinstance(value, ArrayValue) else np.asarray(value)
-        return self._carry(tensor, self.backend.asarray(_spread(array, x.shape, recording.channel_axis, channels), x))
+        return self._carry(
+            tensor, self.backend.asarray(_spread(array, x.shape, recording.channel_axis, channels=channels), x)
+        )
 
     def _scaled_before(self, tensor: int) -> bool:
         """Return whether scaling that is not in this group lies between the input and a tensor."""
@@ -253,7 +255,7 @@ class Linear:
         return outputs[operation.outputs.index(tensor)]
 
 
-def _spread(array: Any, shape: tuple[int, ...], channel_axis: int, channels: bool) -> Any:
+def _spread(array: Any, shape: tuple[int, ...], channel_axis: int, *, channels: bool) -> Any:
     """Broadcast numbers that a user gave to the input's shape."""
     if channels and array.ndim == 1:
         array = array.reshape([-1 if axis == channel_axis else 1 for axis in range(len(shape))])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 import attrs
 
 from signxai_core.engine.backend import Operation
@@ -23,7 +21,7 @@ class Linearised:
         return "linearised (no rule)"
 
 
-StepRule = Union[AnyRule, Linearised]
+StepRule = AnyRule | Linearised
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +63,9 @@ class Plan:
             "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]).rstrip()
             for line in table
         ]
-        return "\n".join([f"plan of {self.method}", *self.notes, *lines, *(f"warning: {text}" for text in self.warnings)])
+        return "\n".join(
+            [f"plan of {self.method}", *self.notes, *lines, *(f"warning: {text}" for text in self.warnings)]
+        )
 
 
 @attrs.frozen
@@ -147,9 +147,7 @@ def _scales(group: Group) -> bool:
     return any(operation.kind in WEIGHTED for operation in (*group.pre, *group.post))
 
 
-def _match(
-    query: Query, operation: Operation, positions: frozenset[Position], *, strict: bool
-) -> tuple[StepRule, str]:
+def _match(query: Query, operation: Operation, positions: frozenset[Position], *, strict: bool) -> tuple[StepRule, str]:
     """Return the rule of one operation and the reason."""
     rule: AnyRule | None = None
     why = ""
@@ -164,9 +162,7 @@ def _match(
                 break
     if rule is None:
         if strict:
-            raise UnsupportedOperationError(
-                _no_rule(operation), function=operation.function, path=operation.path
-            )
+            raise UnsupportedOperationError(_no_rule(operation), function=operation.function, path=operation.path)
         return Linearised(), "strict=False"
     if isinstance(rule, Rule) and operation.kind not in WEIGHTED | UNWEIGHTED:
         raise PlanError(

@@ -112,5 +112,6 @@ class Moments:
 
     def result(self, statistic: str) -> Float64:
         """Return the ``mean`` or the ``variance``."""
-        assert self.mean is not None and self.square is not None, "nothing was added"
+        assert self.mean is not None, "nothing was added"
+        assert self.square is not None, "nothing was added"
         return self.mean if statistic == "mean" else self.square / self.weight

@@ -83,9 +83,7 @@ def analyse(recording: Recording) -> Structure:
         for tensor in dict.fromkeys(operation.inputs):
             consumers.setdefault(tensor, []).append(operation)
     groups = _groups(recording, operations, producer, consumers)
-    return Structure(
-        recording, groups, _positions(recording, groups), producer, consumers, _non_negative(operations)
-    )
+    return Structure(recording, groups, _positions(recording, groups), producer, consumers, _non_negative(operations))
 
 
 def _needed(recording: Recording) -> list[Operation]:
@@ -144,9 +142,7 @@ def _groups(
     return tuple(sorted(groups, key=lambda group: group.operations[-1].index))
 
 
-def _chain_behind(
-    recording: Recording, core: Operation, consumers: dict[int, list[Operation]]
-) -> list[Operation]:
+def _chain_behind(recording: Recording, core: Operation, consumers: dict[int, list[Operation]]) -> list[Operation]:
     """Return the batch-norm and scaling directly behind a linear operation."""
     chain: list[Operation] = []
     tensor = core.outputs[0]

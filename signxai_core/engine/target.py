@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any
 
 import attrs
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from signxai_core.engine.backend import Array, Backend, Recording
 from signxai_core.errors import OutputError, TargetError
 
-Target = Union[None, int, npt.ArrayLike, Callable[[Any], Any]]
+Target = int | npt.ArrayLike | Callable[[Any], Any] | None
 Indices = npt.NDArray[np.int64]
 
 

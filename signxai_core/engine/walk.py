@@ -81,7 +81,11 @@ class Walk:
         for stream in streams:
             self._capture(stream, source, stream.relevance.get(source))
         return [
-            {tensor: self._captured[query, tensor] for tensor in {source, *self.captures} if (query, tensor) in self._captured}
+            {
+                tensor: self._captured[query, tensor]
+                for tensor in {source, *self.captures}
+                if (query, tensor) in self._captured
+            }
             for query in range(len(self.assignments))
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,23 +36,20 @@ def parameters(spec: MethodSpec, registry: Registry) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     if thresholds(spec):
         mu = thresholds(spec)[0]
-        found["mu"] = Parameter(mu, lambda s, v: with_mu(s, _value(v)), stated=mu is not MISSING)
+        found["mu"] = Parameter(mu, _set_mu, stated=mu is not MISSING)
     for side in ("low", "high"):
         if bounds(spec, side):
             bound = bounds(spec, side)[0]
-            change: _Setter = lambda s, v, side=side: with_bound(s, side, _value(v))  # type: ignore[misc]  # noqa: E731
-            found[side] = Parameter(bound, change, stated=bound is not MISSING)
+            found[side] = Parameter(bound, functools.partial(_set_bound, side), stated=bound is not MISSING)
     if spec.phrase is not None and spec.phrase.word in registry.words:
         slots = registry.words[spec.phrase.word].entry.slots
         for slot, value in zip(slots, spec.phrase.numbers, strict=True):
             found[slot] = Parameter(value, stated=True)
     if spec.sampling is not None:
         for name in _SAMPLING[type(spec.sampling)]:
-            found[name] = Parameter(
-                getattr(spec.sampling, name), lambda s, v, name=name: _set_field(s, "sampling", name, v)
-            )
+            found[name] = Parameter(getattr(spec.sampling, name), functools.partial(_set_field, "sampling", name))
     if spec.cam is not None:
-        found["last_conv"] = Parameter(spec.cam.last_conv, lambda s, v: _set_field(s, "cam", "last_conv", v))
+        found["last_conv"] = Parameter(spec.cam.last_conv, functools.partial(_set_field, "cam", "last_conv"))
     return found
 
 
@@ -69,7 +67,15 @@ def _value(value: Any) -> Any:
     return result
 
 
-def _set_field(spec: MethodSpec, part: str, name: str, value: Any) -> MethodSpec:
+def _set_mu(spec: MethodSpec, value: Any) -> MethodSpec:
+    return with_mu(spec, _value(value))
+
+
+def _set_bound(side: str, spec: MethodSpec, value: Any) -> MethodSpec:
+    return with_bound(spec, side, _value(value))
+
+
+def _set_field(part: str, name: str, spec: MethodSpec, value: Any) -> MethodSpec:
     return attrs.evolve(spec, **{part: attrs.evolve(getattr(spec, part), **{name: value})})
 
 

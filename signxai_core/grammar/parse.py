@@ -171,10 +171,10 @@ def parse(name: str, registry: Registry, convention: Convention) -> MethodSpec:
         position = min(len("_".join([*tokens[: reader.furthest], ""])), len(name))
         near = nearest_names(name, (*registry.listed(), *registry.aliases()))
         raise NameSyntaxError(name, position, reader.expected, near)
-    return _build(name, reading, registry, convention)
+    return _build(name, reading, convention)
 
 
-def _build(name: str, reading: Reading, registry: Registry, convention: Convention) -> MethodSpec:
+def _build(name: str, reading: Reading, convention: Convention) -> MethodSpec:
     """Turn a reading into a method."""
     word = reading.word.entry
     try:

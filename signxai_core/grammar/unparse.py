@@ -38,9 +38,7 @@ def _text(spec: MethodSpec) -> str | None:
     if spec.phrase is None:
         return None
     numbers = iter(spec.phrase.numbers)
-    parts = [
-        number_to_text(next(numbers)) if part.startswith("{") else part for part in spec.phrase.word.split("_")
-    ]
+    parts = [number_to_text(next(numbers)) if part.startswith("{") else part for part in spec.phrase.word.split("_")]
     if spec.prefix is not None:
         parts.insert(0, spec.prefix)
     if spec.modifier == KEEP:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -32,6 +32,18 @@ _word = _matches(_WORD, "words and {slots} joined by '_'")
 _name = _matches(re.compile(r"[A-Za-z][\w.-]*"), "a name")
 
 
+def _read_only(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping))
+
+
+def _choices(mapping: Mapping[str, Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({key: tuple(values) for key, values in mapping.items()})
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
 @attrs.frozen(kw_only=True)
 class RuleEntry:
     """A rule: ``factory(**numbers)`` returns a :data:`~signxai_core.specs.rules.AnyRule`.
@@ -42,7 +54,7 @@ class RuleEntry:
     name: str = attrs.field(validator=_name)
     factory: str = attrs.field(validator=_path)
     reference: str
-    example: Mapping[str, Any] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(m)), hash=False)
+    example: Mapping[str, Any] = attrs.field(factory=dict, converter=_read_only, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,13 +111,9 @@ class Grid:
     """
 
     template: str
-    choices: Mapping[str, tuple[str, ...]] = attrs.field(
-        factory=dict, converter=lambda m: MappingProxyType({k: tuple(v) for k, v in m.items()}), hash=False
-    )
+    choices: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=_choices, hash=False)
     canonical: str | None = None
-    aliases: Mapping[str, str] = attrs.field(
-        factory=dict, converter=lambda m: MappingProxyType(dict(m)), hash=False
-    )
+    aliases: Mapping[str, str] = attrs.field(factory=dict, converter=_read_only, hash=False)
 
     def __iter__(self) -> Iterator[str]:
         keys = _SLOT.findall(self.template)
@@ -122,7 +130,7 @@ class BackendEntry:
 
     name: str = attrs.field(validator=_name)
     factory: str = attrs.field(validator=_path)
-    packages: tuple[str, ...] = attrs.field(converter=tuple)
+    packages: tuple[str, ...] = attrs.field(converter=_names)
 
     def claims(self, model: object) -> bool:
         """Return whether a class of the model's comes from one of the packages."""

@@ -115,7 +115,9 @@ class Registry:
         return self.backends[name]
 
 
-def build(plugins: Mapping[str, object], infos: Iterable[PluginInfo] = (), problems: Iterable[Problem] = ()) -> Registry:
+def build(
+    plugins: Mapping[str, object], infos: Iterable[PluginInfo] = (), problems: Iterable[Problem] = ()
+) -> Registry:
     """Collect what ``plugins`` (name -> module or object) register.
 
     Parameters
@@ -164,7 +166,9 @@ def _collect(
             continue
         for key in how.key(entry):
             if key in table:
-                text = f"{key!r} is taken: plugin {table[key].owner!r} registered it first; rename one or disable a plugin"
+                text = (
+                    f"{key!r} is taken: plugin {table[key].owner!r} registered it first; rename one or disable a plugin"
+                )
                 problems.append(Problem(name, f"hook {hook}", text))
             else:
                 table[key] = Owned(entry, name)
@@ -181,7 +185,10 @@ def discover() -> Registry:
     plugins: dict[str, object] = {}
     infos: list[PluginInfo] = []
     problems: list[Problem] = []
-    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.value.partition(".")[0] != "signxai_rules", p.name))
+    points = sorted(
+        importlib.metadata.entry_points(group=GROUP),
+        key=lambda p: (p.value.partition(".")[0] != "signxai_rules", p.name),
+    )
     for point in dict.fromkeys(points):
         distribution = point.dist.name if point.dist is not None else ""
         status = "active"
@@ -189,7 +196,9 @@ def discover() -> Registry:
             status = f"disabled by {DISABLE}"
         elif point.name in plugins:
             status = "left out: another plugin has the same name"
-            problems.append(Problem(point.name, "entry point", f"two plugins have this name; {point.value} is left out"))
+            problems.append(
+                Problem(point.name, "entry point", f"two plugins have this name; {point.value} is left out")
+            )
         else:
             try:
                 plugins[point.name] = point.load()

@@ -7,7 +7,7 @@ by any backend.
 
 from __future__ import annotations
 
-from typing import Literal, Union
+from typing import Literal
 
 import attrs
 
@@ -90,8 +90,8 @@ class Sign:
         return f"sgn({v} − {'μ' if not isinstance(self.mu, float) else f'{self.mu:g}'})"
 
 
-Cell = Union[Mix, Square, Constant, Bound, Sign]
-WeightCell = Union[Mix, Square, Constant]
+Cell = Mix | Square | Constant | Bound | Sign
+WeightCell = Mix | Square | Constant
 
 KEEP = Mix(1, 1)
 POSITIVE = Mix(1, 0)

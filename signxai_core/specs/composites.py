@@ -39,6 +39,10 @@ def _to_kinds(kinds: Iterable[Any] | None) -> frozenset[Kind] | None:
     return None if kinds is None else frozenset(kinds)
 
 
+def _to_functions(functions: Iterable[str] | None) -> frozenset[str] | None:
+    return None if functions is None else frozenset(functions)
+
+
 def _known_kinds(_: object, __: attrs.Attribute[Any], kinds: frozenset[Kind] | None) -> None:
     unknown = sorted(set(kinds or ()) - set(KINDS))
     if unknown:
@@ -63,15 +67,11 @@ class Where:
     """
 
     kinds: frozenset[Kind] | None = attrs.field(default=None, converter=_to_kinds, validator=_known_kinds)
-    functions: frozenset[str] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(frozenset)
-    )
+    functions: frozenset[str] | None = attrs.field(default=None, converter=_to_functions)
     position: Position | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.in_(("first", "last")))
     )
-    path: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
-    )
+    path: str | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str)))
 
     def matches(self, *, kind: Kind, function: str, positions: frozenset[Position], path: str) -> bool:
         """Return whether an operation with these properties is meant."""
@@ -83,7 +83,7 @@ class Where:
         )
 
     def __str__(self) -> str:
-        parts = [self.position or ""]
+        parts: list[str] = [self.position or ""]
         parts += ["|".join(sorted(self.kinds)) if self.kinds is not None else ""]
         parts += ["|".join(sorted(self.functions)) if self.functions is not None else ""]
         parts += [f"path {self.path}" if self.path is not None else ""]
@@ -96,6 +96,10 @@ class Entry:
 
     where: Where = attrs.field(validator=attrs.validators.instance_of(Where))
     rule: AnyRule = attrs.field(validator=attrs.validators.instance_of((Rule, Pass, Exact, NormalisationRule)))
+
+
+def _entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(entries)
 
 
 @attrs.frozen
@@ -112,7 +116,7 @@ class Composite:
     """
 
     entries: tuple[Entry, ...] = attrs.field(
-        converter=tuple, validator=attrs.validators.deep_iterable(attrs.validators.instance_of(Entry))
+        converter=_entries, validator=attrs.validators.deep_iterable(attrs.validators.instance_of(Entry))
     )
     fold_normalisation: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
 

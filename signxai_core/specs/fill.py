@@ -80,4 +80,5 @@ def _map_rules(spec: MethodSpec, change: Callable[[AnyRule], AnyRule]) -> Method
         spec.composite.fold_normalisation,
     )
     input_layer = None if spec.input_layer is None else change(spec.input_layer)
+    assert input_layer is None or isinstance(input_layer, Rule), "a changed rule is still a rule"
     return attrs.evolve(spec, composite=composite, input_layer=input_layer)

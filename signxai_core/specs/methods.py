@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import attrs
 
@@ -78,7 +78,7 @@ class Control:
     random_state: int = attrs.field(default=0, validator=_random_state)
 
 
-Sampling = Union[Smooth, Integrate, Control]
+Sampling = Smooth | Integrate | Control
 
 
 @attrs.frozen(kw_only=True)
@@ -176,9 +176,7 @@ class MethodSpec:
     sampling: Sampling | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of((Smooth, Integrate, Control)))
     )
-    cam: Cam | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Cam))
-    )
+    cam: Cam | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Cam)))
     preset: Preset | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Preset))
     )

@@ -16,7 +16,8 @@ are not linear in this sense.
 from __future__ import annotations
 
 import math
-from typing import Literal, Union
+from collections.abc import Iterable
+from typing import Literal
 
 import attrs
 
@@ -46,12 +47,16 @@ class Term:
         return f"{self.weight.formula('W')} {self.x.formula('x')}{tail}"
 
 
+def _terms(terms: Iterable[Term]) -> tuple[Term, ...]:
+    return tuple(terms)
+
+
 @attrs.frozen
 class Share:
     """A weighted part of the relevance; ``gate`` restricts it to outputs ``z > 0`` or ``z < 0``."""
 
     terms: tuple[Term, ...] = attrs.field(
-        converter=tuple,
+        converter=_terms,
         validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(attrs.validators.instance_of(Term))],
     )
     weight: float = attrs.field(default=1.0, converter=float)
@@ -81,6 +86,10 @@ class Stabiliser:
             return f"s(z)·max(|z|, {self.epsilon:g}·max|z|)"
         std = "·std(x)" if self.scale == "std" else ""
         return f"z + s(z)·{self.epsilon:g}{std}"
+
+
+def _shares(shares: Iterable[Share]) -> tuple[Share, ...]:
+    return tuple(shares)
 
 
 def _shares_sum_to_one(_: object, __: attrs.Attribute[tuple[Share, ...]], shares: tuple[Share, ...]) -> None:
@@ -114,7 +123,7 @@ class Rule:
     """
 
     shares: tuple[Share, ...] = attrs.field(
-        converter=tuple,
+        converter=_shares,
         validator=[
             attrs.validators.min_len(1),
             attrs.validators.deep_iterable(attrs.validators.instance_of(Share)),
@@ -145,8 +154,7 @@ class Rule:
             z = " ".join(f"{'−' if term.sign < 0 else '+'} ({term.formula()})" for term in share.terms)
             gate = "" if share.gate == "all" else f"[z {'>' if share.gate == 'positive' else '<'} 0]·"
             pulls = " ".join(
-                f"{'−' if term.sign < 0 else '+'} "
-                f"{(self.times or term.x).formula('x')} ⊙ {term.weight.formula('W')}ᵀ t"
+                f"{'−' if term.sign < 0 else '+'} {(self.times or term.x).formula('x')} ⊙ {term.weight.formula('W')}ᵀ t"
                 for term in share.terms
             )
             lines.append(
@@ -216,4 +224,4 @@ class NormalisationRule:
         return f"R_in = x·(y − β)·R / (d + s(d)·{self.epsilon:g}),  d = (x − mean)·y"
 
 
-AnyRule = Union[Rule, Pass, Exact, NormalisationRule]
+AnyRule = Rule | Pass | Exact | NormalisationRule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Final, Union
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -54,7 +54,7 @@ class ArrayValue:
         return f"ArrayValue(shape={self.array.shape}, min={self.array.min():g}, max={self.array.max():g})"
 
 
-Value = Union[float, ArrayValue]
+Value = float | ArrayValue
 
 
 def to_value(value: Any) -> Value | Missing:
