@@ -94,12 +94,12 @@ def class_activation_map(
     a, g = (v if first else np.moveaxis(v, -1, 1) for v in (tensor, gradient))
     weights = g.mean(axis=tuple(range(2, g.ndim)), keepdims=True)
     heat = np.maximum((weights * a).sum(axis=1), 0)
-    sizes = x.shape[2:] if first else x.shape[1:-1]
-    for axis, size in enumerate(sizes, start=1):
-        heat = interpolate(heat, axis, size, align=cam.align)
     if cam.normalise:
         peak = heat.max(axis=tuple(range(1, heat.ndim)), keepdims=True)
         heat = np.divide(heat, peak, out=np.zeros_like(heat), where=peak > 0)
+    sizes = x.shape[2:] if first else x.shape[1:-1]
+    for axis, size in enumerate(sizes, start=1):
+        heat = interpolate(heat, axis, size, align=cam.align)
     channels = np.expand_dims(heat, 1 if first else -1)
     return np.broadcast_to(channels, x.shape).astype(tensor.dtype)
 

@@ -133,18 +133,13 @@ def _group_step(
 ) -> tuple[tuple[StepRule, ...], list[str]]:
     """Return the rule of a group, or of each of its operations, and the reasons."""
     rule, why = _match(query, group.core, positions, strict=strict)
-    fold = query.composite.fold_normalisation or not _scales(group)
-    if len(group.operations) == 1 or (isinstance(rule, Rule) and fold):
+    if len(group.operations) == 1 or (isinstance(rule, Rule) and query.composite.fold_normalisation):
         reasons = [why if op is group.core else f"part of {group.core.label}" for op in group.operations]
         return (rule,), reasons
     matches = [
         (rule, why) if op is group.core else _match(query, op, frozenset(), strict=strict) for op in group.operations
     ]
     return tuple(match[0] for match in matches), [match[1] for match in matches]
-
-
-def _scales(group: Group) -> bool:
-    return any(operation.kind in WEIGHTED for operation in (*group.pre, *group.post))
 
 
 def _match(query: Query, operation: Operation, positions: frozenset[Position], *, strict: bool) -> tuple[StepRule, str]:

@@ -125,11 +125,20 @@ class Grid:
 class BackendEntry:
     """A backend: ``factory()`` returns a :class:`~signxai_core.engine.backend.Backend`.
 
-    ``packages`` names the packages whose classes mark a model as the backend's own.
+    Parameters
+    ----------
+    name, factory
+        As everywhere.
+    packages
+        Packages whose classes mark a model as the backend's own.
+    builder
+        Path of a function that makes a model of the backend's framework from a
+        :class:`~signxai_core.testing.network.Network`, for the conformance suite.
     """
 
     name: str = attrs.field(validator=_name)
     factory: str = attrs.field(validator=_path)
+    builder: str | None = attrs.field(default=None, validator=attrs.validators.optional(_path))
     packages: tuple[str, ...] = attrs.field(converter=_names)
 
     def claims(self, model: object) -> bool:

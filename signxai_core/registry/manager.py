@@ -152,12 +152,14 @@ def _collect(
     manager: pluggy.PluginManager, plugin: object, name: str, hook: str, how: _Hook, table: dict[str, Owned]
 ) -> list[Problem]:
     """File one plugin's entries of one hook; return what is wrong with them."""
-    others = [other for other in manager.get_plugins() if other is not plugin]
+    handed_over: list[Any] = []
     try:
-        results = manager.subset_hook_caller(hook, others)()
-        handed_over = [entry for result in results for entry in result]
+        for impl in getattr(manager.hook, hook).get_hookimpls():
+            if impl.plugin is plugin:
+                handed_over += impl.function()
     except Exception as error:  # noqa: BLE001 - as above
-        return [Problem(name, f"hook {hook}", f"{type(error).__name__}: {error}")]
+        text = f"{type(error).__name__}: {error}; expected an iterable of {how.entry_type.__name__}"
+        return [Problem(name, f"hook {hook}", text)]
     problems = []
     for entry in handed_over:
         if not isinstance(entry, how.entry_type):

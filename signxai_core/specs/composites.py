@@ -111,8 +111,8 @@ class Composite:
     entries
         In order of precedence.
     fold_normalisation
-        Fold batch-normalisation and constant scaling into the neighbouring linear operation, so
-        that both are one operation to the rule.
+        Fold batch-normalisation, constant scaling and zero padding into the neighbouring linear
+        operation, so that they are one operation to the rule.
     """
 
     entries: tuple[Entry, ...] = attrs.field(

@@ -1,0 +1,178 @@
+"""Specs: values, validated, hashable, printable."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import signxai_core as sx
+from signxai_core.registry import registry
+from signxai_core.specs import (
+    KEEP,
+    MISSING,
+    ONES,
+    POSITIVE,
+    SQUARE,
+    ZERO,
+    ArrayValue,
+    Bound,
+    Composite,
+    Constant,
+    Entry,
+    Exact,
+    Integrate,
+    MethodSpec,
+    Mix,
+    NormalisationRule,
+    Pass,
+    Rule,
+    Share,
+    Sign,
+    Smooth,
+    Stabiliser,
+    Term,
+    Where,
+)
+
+PLAIN = Term(KEEP, KEEP, KEEP)
+
+
+def test_share_weights_must_sum_to_one():
+    with pytest.raises(ValueError, match=r"share weights of a rule must sum to 1 .* sum to 1.5 where z is positive"):
+        Rule((Share((PLAIN,), 1.5),))
+
+
+def test_share_weights_are_summed_per_side_of_the_gate():
+    Rule((Share((PLAIN,), 1, "positive"), Share((PLAIN,), 1, "negative")))
+    with pytest.raises(ValueError, match="where z is negative"):
+        Rule((Share((PLAIN,), 1, "positive"),))
+
+
+@given(st.floats(1, 100))
+def test_alpha_beta_for_any_alpha(alpha):
+    """1.4 − 0.4 is not 1 in binary; three libraries refuse it."""
+    rule = sx.rules()["alpha_beta"](alpha=alpha)
+    assert sum(share.weight for share in rule.shares) == pytest.approx(1)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=4))
+def test_the_invariant_is_the_only_condition(weights):
+    shares = tuple(Share((PLAIN,), weight) for weight in weights)
+    if abs(sum(weights) - 1) <= 1e-9:
+        Rule(shares)
+    else:
+        with pytest.raises(ValueError, match="must sum to 1"):
+            Rule(shares)
+    completed = (*shares, Share((PLAIN,), 1 - sum(weights)))
+    assert hash(Rule(completed)) == hash(Rule(completed))
+
+
+def make_all():
+    for owned in registry().rules.values():
+        yield pytest.param(owned.make(**owned.entry.example), id=owned.entry.name)
+
+
+@pytest.mark.parametrize("rule", list(make_all()))
+def test_rules_are_values(rule):
+    again = attrs.evolve(rule)
+    assert rule == again
+    assert hash(rule) == hash(again)
+    assert rule.formula()
+    assert rule.name
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        rule.stabiliser = None
+
+
+def test_conservation_is_computed_from_the_cells():
+    rules = sx.rules()
+    conserving = {name for name, entry in rules.items() if getattr(entry(), "conserves", False)}
+    assert conserving == {"z_plus_no_bias", "w_square", "flat", "z_box"}
+
+
+def test_formulas_read_as_in_the_literature():
+    rules = sx.rules()
+    assert rules["epsilon"](epsilon=0.1).formula() == "R_in = 1 · [ x ⊙ Wᵀ t ],  t = R / (z + s(z)·0.1),  z = (W x + b)"
+    assert "l ⊙ W⁺ᵀ t" in rules["z_box"](low=0, high=1).formula()
+    assert "sgn(x − 0.5)" in rules["sign"](mu=0.5).formula()
+    assert "std(x)" in rules["std_epsilon"]().formula()
+    assert rules["gamma"](gamma=0.25).formula().count("[z ") == 2 * 2 - 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Stabiliser(-1), "epsilon must be a finite number >= 0, got -1"),
+        (lambda: Stabiliser(float("nan")), "epsilon must be a finite number >= 0, got nan"),
+        (lambda: Stabiliser(1, "relatve"), "relatve"),
+        (lambda: Mix(float("inf"), 1), "positive must be a finite number, got inf"),
+        (lambda: Share(()), "terms"),
+        (lambda: Share((PLAIN,), 1, "up"), "gate"),
+        (lambda: Where(kinds={"convolutoin"}), "unknown operation kind 'convolutoin'; known kinds: dense"),
+        (lambda: Where(position="middle"), "position"),
+        (lambda: Smooth(statistic="mean", samples=0), "samples must be a whole number >= 1, got 0"),
+        (lambda: Smooth(statistic="mean", noise=-1), "noise must be a finite number >= 0, got -1"),
+        (lambda: Smooth(statistic="mean", random_state=-1), "random_state must be a whole number >= 0"),
+        (lambda: Integrate(steps=True), "steps must be a whole number >= 1, got True"),
+        (lambda: Integrate(baseline=float("nan")), "expected finite numbers"),
+        (lambda: NormalisationRule(-1), "epsilon must be a finite number >= 0"),
+        (lambda: Bound("middle"), "side"),
+        (lambda: sx.rules()["alpha_beta"](alpha=0.5), "alpha must be >= 1"),
+        (lambda: sx.rules()["gamma"](gamma=-1), "gamma must be >= 0"),
+    ],
+)
+def test_bad_values_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Sign("0.5"),
+        lambda: Sign(True),
+        lambda: Term("x", KEEP, KEEP),
+        lambda: Term(KEEP, Bound("low", 1), KEEP),
+        lambda: Entry(Where(), "epsilon"),
+        lambda: Composite(("entry",)),
+        lambda: Exact(clip=1),
+        lambda: MethodSpec(family="lrp", composite="composite"),
+    ],
+)
+def test_wrong_types_are_refused(make):
+    with pytest.raises(TypeError):
+        make()
+
+
+def test_arrays_in_specs_compare_by_content_and_cannot_change():
+    given_array = np.array([1.0, 2.0])
+    value = Sign(given_array)
+    assert value == Sign(np.array([1.0, 2.0])) != Sign(np.array([1.0, 3.0]))
+    assert hash(value) == hash(Sign([1.0, 2.0]))
+    given_array[0] = 9
+    assert isinstance(value.mu, ArrayValue)
+    assert value.mu.array[0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        value.mu.array[0] = 9
+    assert "shape=(100,)" in repr(Sign(np.zeros(100)))
+
+
+def test_cells_print_as_mathematics():
+    shown = [cell.formula("x") for cell in (KEEP, POSITIVE, Mix(1.25, 1), SQUARE, ONES, ZERO, Sign(), Mix(0, 0))]
+    assert shown == ["x", "x⁺", "(1.25·x⁺ + x⁻)", "x²", "1", "0", "sgn(x)", "0"]
+    assert Constant(2).formula("W") == "2"
+    assert Bound("low").value is MISSING
+
+
+def test_where_prints_and_matches():
+    where = Where(kinds={"dense"}, position="last", path="head.*")
+    assert str(where) == "last dense path head.*"
+    assert str(Where()) == "everything"
+    found = {"kind": "dense", "function": "linear", "positions": frozenset({"last"}), "path": "head.0"}
+    assert where.matches(**found)
+    assert not where.matches(**{**found, "path": "body.0"})
+    assert not where.matches(**{**found, "positions": frozenset()})
+    assert Where(functions={"linear"}).matches(**found)
+    assert Pass().formula() == "R_in = R"
