@@ -5,7 +5,7 @@ A method is data, a rule is data, a name is parsed, and every backend interprets
     name ──parse──▶ MethodSpec ──resolve on a recorded model──▶ Plan ──propagate──▶ Explanation
 """
 
-from signxai_core.api import backends, explain, explain_many, methods, name, parse, plan, rules
+from signxai_core.api import backends, dump, explain, explain_many, load, methods, name, parse, plan, rules
 from signxai_core.explanation import Conservation, Explanation
 from signxai_core.specs import MethodSpec
 
@@ -17,8 +17,10 @@ __all__ = [
     "MethodSpec",
     "__version__",
     "backends",
+    "dump",
     "explain",
     "explain_many",
+    "load",
     "methods",
     "name",
     "parse",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from signxai_core import grammar
+from signxai_core import config, grammar
 from signxai_core.engine.attribute import Outcome, Run, attribute, make_plan, raw_of
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.plan import Plan
 from signxai_core.errors import BackendError, ParameterError, UnknownNameError
 from signxai_core.explanation import Conservation, Explanation
-from signxai_core.registry import Owned, Registry, registry
+from signxai_core.registry import Declared, Owned, Registry, declare, registry
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, Convention, MethodSpec
 
 Progress = bool | Callable[[int, int], None]
@@ -78,6 +79,30 @@ def rules() -> Mapping[str, Callable[..., Any]]:
 def backends() -> tuple[str, ...]:
     """Return the names of the registered backends; no framework is imported."""
     return tuple(registry().backends)
+
+
+def load(path: str | Path) -> Declared:
+    """Register what a TOML file declares: rules, composites, presets, words, methods.
+
+    The names work like a plugin's from then on; see :mod:`signxai_core.config.load` for the format.
+
+    Raises
+    ------
+    FileError
+        When the file cannot be read.
+    ConfigError
+        With every mistake of the file and its place.
+    PluginError
+        When a name is taken.
+    """
+    declared = config.read(path, registry())
+    declare(str(path), declared)
+    return declared
+
+
+def dump(spec: MethodSpec, name: str = "method") -> str:
+    """Return a method as TOML text; :func:`load` on a file with it gives an equal method."""
+    return config.dump(spec, name)
 
 
 def plan(
@@ -310,4 +335,16 @@ def _reporter(progress: Progress) -> Iterator[Callable[[int, int], None]]:
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-__all__ = ["Progress", "backends", "explain", "explain_many", "methods", "name", "parse", "plan", "rules"]
+__all__ = [
+    "Progress",
+    "backends",
+    "dump",
+    "explain",
+    "explain_many",
+    "load",
+    "methods",
+    "name",
+    "parse",
+    "plan",
+    "rules",
+]

@@ -116,6 +116,24 @@ class UnknownNameError(SignxaiError, LookupError):
         super().__init__(f"unknown {what} {name!r}{hint} Known: {', '.join(self.known) or 'none'}.")
 
 
+class ConfigError(SignxaiError, ValueError):
+    """A configuration file holds mistakes; all of them are listed.
+
+    Attributes
+    ----------
+    path
+        The file.
+    problems
+        One text per mistake, each with its path in the file.
+    """
+
+    def __init__(self, path: str, problems: Iterable[str]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
+        super().__init__("\n".join([f"{path}: {count}", *(f"  {problem}" for problem in self.problems)]))
+
+
 class FileError(SignxaiError, OSError):
     """A file cannot be read or written as asked."""
 

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from nets import Branching, seeded  # noqa: E402 - the path above is where it stands
+from nets import Branching, seeded
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")

@@ -10,6 +10,7 @@ from torch import nn
 
 import signxai_core as sx
 from signxai_core import errors
+from signxai_core.specs import Composite, Entry, MethodSpec, Where
 
 
 def case(model, x, method="lrp_epsilon_0_1", **options):
@@ -152,8 +153,6 @@ def test_an_input_layer_rule_needs_a_first_layer():
 
 def test_a_rule_that_does_not_fit_its_operation():
     spec = sx.parse("lrp_z")
-    from signxai_core.specs import Composite, Entry, MethodSpec, Where
-
     on_activation = Composite((Entry(Where(kinds={"activation"}), sx.rules()["epsilon"]()), *spec.composite.entries))
     with pytest.raises(errors.PlanError, match=r"the rule 'epsilon 0.1' .* is for linear operations, but 1 \(relu\)"):
         sx.explain(DENSE, ROW, MethodSpec(family="lrp", composite=on_activation, seed="logit"))

@@ -154,7 +154,9 @@ def test_configure(branching):
     model, x = branching
     with pytest.raises(ParameterError, match=r"method 'lrp_z' has no parameter 'mu'; parameters it has: none"):
         sx.explain(model, x, "lrp_z", mu=1)
-    with pytest.raises(ParameterError, match=r"has no parameter 'stepps'; parameters it has: steps = 50, baseline = 0.0"):
+    with pytest.raises(
+        ParameterError, match=r"has no parameter 'stepps'; parameters it has: steps = 50, baseline = 0.0"
+    ):
         sx.explain(model, x, "integrated_gradients", stepps=1)
     with pytest.raises(ParameterError, match=r"needs the parameter mu: its name does not say the value. Give mu=..."):
         sx.explain(model, x, "gradient_x_sign_mu")

@@ -173,7 +173,7 @@ def test_mu_may_be_an_array():
     mu = RNG.normal(size=(2, 6, 6))
     ours = sx.explain(model, IMAGES, "lrpsign_epsilon_0_1", mu=mu).relevance
     plain = sx.explain(model, IMAGES, "lrpsign_epsilon_0_1").relevance
-    flip = np.where(IMAGES >= mu, 1, -1) * np.where(IMAGES >= 0, 1, -1)
+    flip = np.where(mu <= IMAGES, 1, -1) * np.where(IMAGES >= 0, 1, -1)
     np.testing.assert_allclose(ours, plain * flip)
 
 

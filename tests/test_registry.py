@@ -8,9 +8,9 @@ import sys
 import types
 
 import pytest
-import signxai_rules
 
 import signxai_core as sx
+import signxai_rules
 from signxai_core.errors import PluginError, UnknownNameError
 from signxai_core.grammar import parse
 from signxai_core.registry import BackendEntry, Grid, RuleEntry, Word, build, hookimpl, registry
@@ -80,7 +80,9 @@ def test_a_broken_plugin_does_not_take_the_rest_down(broken, text):
 
 
 def test_entries_are_validated():
-    with pytest.raises(ValueError, match="factory must be an import path 'package.module:attribute', got 'rules.epsilon'"):
+    with pytest.raises(
+        ValueError, match="factory must be an import path 'package.module:attribute', got 'rules.epsilon'"
+    ):
         RuleEntry(name="mine", factory="rules.epsilon", reference="")
     with pytest.raises(ValueError, match="text must be words and {slots} joined by '_'"):
         Word(text="two words", role="chain", factory="a:b")
@@ -91,7 +93,9 @@ def test_entries_are_validated():
 
 
 def test_an_import_path_that_leads_nowhere_names_its_owner():
-    with pytest.raises(PluginError, match="plugin 'mine' names 'signxai_rules.rules:nothing', which cannot be imported"):
+    with pytest.raises(
+        PluginError, match="plugin 'mine' names 'signxai_rules.rules:nothing', which cannot be imported"
+    ):
         load("signxai_rules.rules:nothing", "mine")
     with pytest.raises(PluginError, match="plugin 'mine' names 'no_such_module:x'"):
         load("no_such_module:x", "mine")

@@ -164,12 +164,14 @@ def parse(name: str, registry: Registry, convention: Convention) -> MethodSpec:
     """
     if not isinstance(name, str):
         raise NameSyntaxError(repr(name), 0, ("a string",), reason=f"a name is a string, got {type(name).__name__}")
+    if name in registry.declared:
+        return registry.declared[name]
     tokens = registry.aliases().get(name, name).split("_")
     reader = _Reader(tokens, registry)
     reading = reader.read()
     if reading is None:
         position = min(len("_".join([*tokens[: reader.furthest], ""])), len(name))
-        near = nearest_names(name, (*registry.listed(), *registry.aliases()))
+        near = nearest_names(name, (*registry.listed(), *registry.aliases(), *registry.declared))
         raise NameSyntaxError(name, position, reader.expected, near)
     return _build(name, reading, convention)
 

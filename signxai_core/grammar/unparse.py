@@ -21,6 +21,9 @@ def unparse(spec: MethodSpec, registry: Registry) -> str:
     PlanError
         When the method has no name in the grammar.
     """
+    declared = next((name for name, known in registry.declared.items() if known == spec), None)
+    if declared is not None:
+        return declared
     text = _text(spec)
     if text is not None and spec.convention in CONVENTIONS:
         try:

@@ -2,11 +2,13 @@
 
 from signxai_core.registry.entries import BackendEntry, CompositeEntry, Grid, RuleEntry, Word
 from signxai_core.registry.hookspecs import hookimpl
-from signxai_core.registry.manager import Owned, PluginInfo, Problem, Registry, build, discover, registry
+from signxai_core.registry.manager import Owned, PluginInfo, Problem, Registry, build, discover
+from signxai_core.registry.process import Declared, declare, extend, registry
 
 __all__ = [
     "BackendEntry",
     "CompositeEntry",
+    "Declared",
     "Grid",
     "Owned",
     "PluginInfo",
@@ -15,7 +17,9 @@ __all__ = [
     "RuleEntry",
     "Word",
     "build",
+    "declare",
     "discover",
+    "extend",
     "hookimpl",
     "registry",
 ]

@@ -1,16 +1,14 @@
 """The registry: what all plugins registered, checked once.
 
-The process has one registry (:func:`registry`), made when it is first needed. A plugin that
+A plugin that
 raises, hands over the wrong type or claims a name that is taken is reported as a
 :class:`Problem` and left out; the others go on.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +16,9 @@ from typing import Any
 import attrs
 import pluggy
 
-from signxai_core.errors import PluginError, SignxaiWarning, UnknownNameError
+from signxai_core.errors import UnknownNameError
 from signxai_core.registry import entries, hookspecs
-from signxai_core.specs.methods import Preset
+from signxai_core.specs.methods import MethodSpec, Preset
 
 GROUP = "signxai"
 DISABLE = "SIGNXAI_DISABLE_PLUGINS"
@@ -32,9 +30,12 @@ class Owned:
 
     entry: Any
     owner: str
+    value: Any = None
 
     def make(self, **arguments: Any) -> Any:
-        """Import the entry's factory and call it."""
+        """Import the entry's factory and call it; a value that a file declared is returned as it is."""
+        if self.value is not None:
+            return self.value
         return entries.load(self.entry.factory, self.owner)(**arguments)
 
 
@@ -92,6 +93,7 @@ class Registry:
     backends: Mapping[str, Owned]
     plugins: tuple[PluginInfo, ...]
     problems: tuple[Problem, ...]
+    declared: Mapping[str, MethodSpec] = MappingProxyType({})
 
     def listed(self) -> tuple[str, ...]:
         """Return the names that the grids list, in order."""
@@ -141,8 +143,14 @@ def build(
             continue
         for hook, how in _HOOKS.items():
             found += _collect(manager, plugin, name, hook, how, tables[hook])
+    filed = {hook: MappingProxyType(table) for hook, table in tables.items()}
     return Registry(
-        **{hook.removeprefix("signxai_"): MappingProxyType(table) for hook, table in tables.items()},
+        rules=filed["signxai_rules"],
+        composites=filed["signxai_composites"],
+        words=filed["signxai_words"],
+        presets=filed["signxai_presets"],
+        methods=filed["signxai_methods"],
+        backends=filed["signxai_backends"],
         plugins=tuple(infos),
         problems=tuple(found),
     )
@@ -209,17 +217,3 @@ def discover() -> Registry:
                 problems.append(Problem(point.name, f"import of {point.value}", f"{type(error).__name__}: {error}"))
         infos.append(PluginInfo(point.name, point.value, distribution, status))
     return build(plugins, infos, problems)
-
-
-@functools.cache
-def registry() -> Registry:
-    """Return the process's registry; problems are warned about once."""
-    found = discover()
-    for problem in found.problems:
-        warnings.warn(str(problem), SignxaiWarning, stacklevel=3)
-    if not found.rules:
-        raise PluginError(
-            "no plugin registers any rule: the entry points of group 'signxai' were not found. "
-            "Install the distribution (pip install signxai-core) instead of putting its folder on the path."
-        )
-    return found

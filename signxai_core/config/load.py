@@ -1,0 +1,203 @@
+"""Configuration files: TOML that declares rules, composites, presets, words and methods.
+
+    [rules.soft]                       # a rule in full (see converter), or by a registered factory:
+    use = "gamma"
+    gamma = 0.1
+
+    [composites.mine]
+    entries = [
+        { where = { kinds = ["dense"] }, rule = { use = "epsilon", epsilon = 0.1 } },
+        { where = { kinds = ["convolution"] }, rule = "soft" },
+    ]
+    extends = "epsilon_plus"           # its entries follow
+
+    [presets.Mine]
+    low = -1
+    high = 1
+
+    [words.lrpsoft]                    # a prefix: the rule of the input layer
+    rule = "soft"
+
+    [words.mine]                       # a chain
+    composite = "mine"
+
+    [methods.ours]                     # a name with parameters, or a specification in full
+    name = "lrpsoft_mine"
+    parameters = { mu = 0.5 }
+
+Nothing in a file is executed: factories are those that plugins registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from signxai_core import grammar
+from signxai_core.config.converter import make_converter
+from signxai_core.errors import ConfigError, FileError, SignxaiError
+from signxai_core.registry import CompositeEntry, Declared, Owned, Registry, RuleEntry, Word, extend
+from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, MethodSpec, Preset
+
+_TABLES = ("rules", "composites", "presets", "words", "methods")
+_NO_FACTORY = "signxai_core.config:declared"
+
+
+def read(path: str | Path, registry: Registry) -> Declared:
+    """Return what a file declares, without registering it.
+
+    Raises
+    ------
+    FileError
+        When the file cannot be read.
+    ConfigError
+        With every mistake of the file and its path.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"cannot read the configuration file {str(path)!r}: {error}") from error
+    try:
+        document = tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
+    return _Reader(str(path), document, registry).read()
+
+
+@attrs.define(eq=False)
+class _Reader:
+    """Reads one document table by table, gathering mistakes."""
+
+    path: str
+    document: dict[str, Any]
+    registry: Registry
+    problems: list[str] = attrs.field(factory=list)
+    rules: dict[str, Owned] = attrs.field(factory=dict)
+    composites: dict[str, Owned] = attrs.field(factory=dict)
+    presets: dict[str, Owned] = attrs.field(factory=dict)
+    words: dict[str, Owned] = attrs.field(factory=dict)
+
+    def read(self) -> Declared:
+        for key in self.document:
+            if key not in _TABLES:
+                self.problems.append(f"{key}: unknown table; accepted: {', '.join(_TABLES)}")
+        self._table("rules", self._rule)
+        self._table("composites", self._composite)
+        self._table("presets", self._preset)
+        self._table("words", self._word)
+        declared = Declared(self.rules, self.composites, self.words, self.presets, {})
+        known = extend(self.registry, {self.path: declared})
+        methods: dict[str, MethodSpec] = {}
+        self._table("methods", lambda name, given: methods.update({name: self._method(given, known)}))
+        if self.problems:
+            raise ConfigError(self.path, self.problems)
+        return attrs.evolve(declared, methods=methods)
+
+    def _table(self, table: str, take: Callable[[str, Any], None]) -> None:
+        entries = self.document.get(table, {})
+        if not isinstance(entries, dict):
+            self.problems.append(f"{table}: expected a table of tables, got {entries!r}")
+            return
+        for name, given in entries.items():
+            place = f"{table}.{name}"
+            try:
+                take(name, given)
+            except cattrs.BaseValidationError as error:
+                for text in cattrs.transform_error(error, place, _message):
+                    message, _, where = text.rpartition(" @ ")
+                    self.problems.append(f"{where}: {message}")
+            except (SignxaiError, TypeError, ValueError) as error:
+                self.problems.append(f"{place}: {error}")
+
+    def _convert(self, given: Any, kind: Any) -> Any:
+        return make_converter(self._named).structure(given, kind)
+
+    def _named(self, what: str, given: Any) -> Any:
+        """Return the rule or composite that a name, or a table with ``use``, stands for."""
+        name, arguments = (given, {}) if isinstance(given, str) else (given["use"], {**given})
+        arguments.pop("use", None)
+        own, registered = (
+            (self.rules, self.registry.rules) if what == "rule" else (self.composites, self.registry.composites)
+        )
+        if what == "sampling" or (name not in own and name not in registered):
+            known = ", ".join([*own, *registered])
+            raise ValueError(f"unknown {what} {name!r}; accepted: {known}")
+        if name in own:
+            if arguments:
+                raise ValueError(f"{what} {name!r} of this file takes no parameters, got {arguments!r}")
+            return own[name].value
+        if what == "composite":
+            arguments.setdefault("convention", TEXTBOOK)
+        try:
+            return registered[name].make(**arguments)
+        except TypeError as error:
+            raise ValueError(f"{what} {name!r} cannot take {arguments!r}: {error}") from error
+
+    def _rule(self, name: str, given: Any) -> None:
+        rule = self._convert(given, AnyRule)
+        entry = RuleEntry(name=name, factory=_NO_FACTORY, reference=self.path)
+        self.rules[name] = Owned(entry, self.path, rule)
+
+    def _composite(self, name: str, given: Any) -> None:
+        given = dict(given) if isinstance(given, Mapping) else given
+        base: Any = given.pop("extends", None) if isinstance(given, dict) else None
+        composite: Composite = self._convert(given, Composite)
+        if base is not None:
+            follows: Composite = self._named("composite", base)
+            composite = attrs.evolve(composite, entries=(*composite.entries, *follows.entries))
+        entry = CompositeEntry(name=name, factory=_NO_FACTORY, reference=self.path)
+        self.composites[name] = Owned(entry, self.path, composite)
+
+    def _preset(self, name: str, given: Any) -> None:
+        preset = self._convert({**given, "name": name} if isinstance(given, Mapping) else given, Preset)
+        self.presets[name] = Owned(preset, self.path)
+
+    def _word(self, name: str, given: Any) -> None:
+        if not isinstance(given, Mapping) or set(given) not in ({"rule"}, {"composite"}):
+            raise ValueError(f"a word has either 'rule' (a prefix) or 'composite' (a chain), got {given!r}")
+        ((what, value),) = given.items()
+        part = self._convert(value, AnyRule if what == "rule" else Composite)
+        entry = Word(text=name, role="prefix" if what == "rule" else "chain", factory=_NO_FACTORY)
+        self.words[name] = Owned(entry, self.path, part)
+
+    def _method(self, given: Any, known: Registry) -> MethodSpec:
+        if isinstance(given, Mapping) and "name" in given:
+            extra = set(given) - {"name", "parameters", "convention"}
+            if extra:
+                raise ValueError(f"unknown key {min(extra)!r}; accepted: name, parameters, convention")
+            convention = given.get("convention", TEXTBOOK.name)
+            if convention not in CONVENTIONS:
+                raise ValueError(f"unknown convention {convention!r}; accepted: {', '.join(CONVENTIONS)}")
+            spec = grammar.parse(given["name"], known, CONVENTIONS[convention])
+            return grammar.configure(spec, given.get("parameters", {}), known, given["name"])
+        converted: MethodSpec = self._convert(given, MethodSpec)
+        return converted
+
+
+def _message(error: BaseException, _: Any = None) -> str:
+    """Return the text of one mistake."""
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        fields = ", ".join(field.name for field in attrs.fields(error.cl)) if attrs.has(error.cl) else ""
+        return f"unknown key {', '.join(sorted(error.extra_fields))}; accepted: {fields}"
+    if isinstance(error, KeyError):
+        return f"the key {error.args[0]!r} is missing"
+    return str(error)
+
+
+def dump(spec: MethodSpec, name: str = "method") -> str:
+    """Return a method as TOML that :func:`read` turns into an equal method.
+
+    Parameters
+    ----------
+    spec
+        Any method.
+    name
+        Under which the file declares it.
+    """
+    return tomlkit.dumps({"methods": {name: make_converter().unstructure(spec, MethodSpec)}})
