@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from signxai_core import config, grammar
-from signxai_core.engine.attribute import Outcome, Run, attribute, make_plan, raw_of
+from signxai_core.engine.attribute import Outcome, attribute, make_plan
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.plan import Plan
+from signxai_core.engine.run import Run, raw_of
 from signxai_core.errors import BackendError, ParameterError, UnknownNameError
 from signxai_core.explanation import Conservation, Explanation
 from signxai_core.registry import Declared, Owned, Registry, declare, registry

@@ -18,45 +18,13 @@ import numpy.typing as npt
 from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Backend
-from signxai_core.engine.check import check_input, check_output, without_head
-from signxai_core.engine.plan import Assignment, Plan, Query, resolve
-from signxai_core.engine.structure import Structure, analyse
-from signxai_core.engine.target import Selection, seeds, select
-from signxai_core.engine.walk import Walk
+from signxai_core.engine.plan import Plan
+from signxai_core.engine.run import Raw, Run, raw_of
 from signxai_core.specs.cells import Mix, Sign
-from signxai_core.specs.composites import Composite, Entry, Where
-from signxai_core.specs.methods import Cam, Control, Integrate, MethodSpec, Preset, Sampling, Smooth
-from signxai_core.specs.rules import Exact, Rule
+from signxai_core.specs.methods import Control, Integrate, MethodSpec, Sampling, Smooth
 from signxai_core.specs.values import ArrayValue, Missing
 
 FloatArray = npt.NDArray[Any]
-Step = Callable[[int], None]
-
-_GRADIENT = Composite((Entry(Where(), Exact()),), fold_normalisation=False)
-#: Bytes of recorded values per internal batch of sampled inputs.
-_BLOCK_BYTES = 2**29
-
-
-@attrs.frozen
-class Raw:
-    """A map before sampling statistics and modifiers: what methods can share."""
-
-    composite: Composite
-    input_layer: Rule | None
-    seed: str
-    cam: Cam | None
-    preset: Preset | None
-
-    @property
-    def main(self) -> Query | None:
-        """The query whose relevance at the input is wanted, if any."""
-        if self.cam is not None and not self.cam.guided:
-            return None
-        return Query(self.composite, self.input_layer, self.seed)
-
-    def gradient(self, seed: str | None) -> Query | None:
-        """The query of a class-activation map, if any; its seed is 1 unless forced."""
-        return None if self.cam is None else Query(_GRADIENT, None, seed or "one")
 
 
 @attrs.frozen(eq=False)
@@ -78,139 +46,9 @@ class Outcome:
     output: FloatArray
 
 
-def raw_of(spec: MethodSpec, seed: str | None) -> Raw:
-    """Return the part of a method that is computed per input variant."""
-    preset = spec.preset if spec.cam is not None else None
-    return Raw(spec.composite, spec.input_layer, seed or spec.seed, spec.cam, preset)
-
-
 def _sampling_key(sampling: Sampling | None) -> Sampling | None:
     """Return what methods must have in common to share input variants."""
     return attrs.evolve(sampling, statistic="mean") if isinstance(sampling, Smooth) else sampling
-
-
-@attrs.define(eq=False)
-class Run:
-    """One call on one model and input.
-
-    Parameters
-    ----------
-    backend, model, x
-        ``x`` as prepared by the backend.
-    seed
-        ``None``, or a seed forced on every method.
-    strict
-        See :func:`signxai_core.engine.plan.resolve`.
-    step
-        Called with the number of groups of a walk that were visited.
-    """
-
-    backend: Backend
-    model: Any
-    x: FloatArray
-    seed: str | None
-    strict: bool
-    step: Step
-    clean: Structure = attrs.field(init=False)
-    selection: Selection = attrs.field(init=False)
-    output: FloatArray = attrs.field(init=False)
-
-    def start(self, target: Any) -> None:
-        """Record the model on the input and select the outputs to explain."""
-        check_input(self.x)
-        self.clean = self.record(self.x)
-        self.output = self.backend.to_numpy(self.clean.recording.values[self.clean.recording.output])
-        self.selection = select(target, self.output)
-
-    def record(self, x: FloatArray) -> Structure:
-        """Record the model on a batch and check its output."""
-        recording = without_head(self.backend.record(self.model, x))
-        check_output(self.backend, recording)
-        return analyse(recording)
-
-    def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
-        """Resolve the queries of a raw map."""
-        queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
-        return {query: resolve(query, structure, strict=self.strict) for query in queries}
-
-    def evaluate(
-        self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
-    ) -> list[FloatArray]:
-        """Return the raw maps of one recording, all from one walk."""
-        assignments: dict[Query, Assignment] = {}
-        activations: dict[Raw, int] = {}
-        for raw in raws:
-            assignments.update(self.assign(raw, structure))
-            if raw.cam is not None:
-                activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
-        starts, _ = seeds(self.backend, structure.recording, selection)
-        walk = Walk(self.backend, structure, list(assignments.values()), frozenset(activations.values()), self.step)
-        found = dict(zip(assignments, walk.run(starts, [query.seed for query in assignments]), strict=True))
-        recording = structure.recording
-        cache: dict[tuple[Query, int], FloatArray] = {}
-
-        def native(query: Query, tensor: int) -> FloatArray:
-            if (query, tensor) not in cache:
-                array = found[query].get(tensor)
-                value = recording.values[tensor]
-                cache[query, tensor] = (
-                    np.zeros(tuple(value.shape), x.dtype) if array is None else self.backend.to_numpy(array)
-                )
-            return cache[query, tensor]
-
-        maps = []
-        for raw in raws:
-            heat: FloatArray | None = None
-            gradient = raw.gradient(self.seed)
-            if raw.cam is not None and gradient is not None:
-                tensor = activations[raw]
-                values = self.backend.to_numpy(recording.values[tensor])
-                heat = cams.class_activation_map(recording, values, native(gradient, tensor), x, raw.cam)
-            relevance = None if raw.main is None else native(raw.main, recording.input)
-            maps.append(_product(relevance, heat))
-        return maps
-
-    def sample(self, sampling: Smooth | Integrate, raws: Sequence[Raw]) -> list[samplings.Moments]:
-        """Return mean and variance of raw maps over variants of the input."""
-        moments = [samplings.Moments() for _ in raws]
-        for block, weights in samplings.variants(sampling, self.x, self.block_size()):
-            flat = block.reshape(-1, *self.x.shape[1:])
-            maps = self.evaluate(raws, self.record(flat), self.selection.repeat(len(block)), flat)
-            for moment, values in zip(moments, maps, strict=True):
-                moment.add(values.reshape(block.shape), weights)
-        return moments
-
-    def block_size(self) -> int:
-        """Return how many variants of the input go into one internal batch."""
-        if self.selection.function is not None:
-            return 1  # a user's function may expect the user's batch
-        recording = self.clean.recording
-        held: int = 8 * sum(math.prod(value.shape) for value in recording.values.values())
-        return max(1, _BLOCK_BYTES // max(held, 1))
-
-    def expected(self, spec: MethodSpec, raw: Raw) -> npt.NDArray[np.float64]:
-        """Return what the relevance of each sample should sum to."""
-        recording = self.clean.recording
-        starts, selected = seeds(self.backend, recording, self.selection)
-        if isinstance(spec.sampling, Integrate):
-            origin = self.record(samplings.baseline(spec.sampling.baseline, self.x))
-            _, at_origin = seeds(self.backend, origin.recording, self.selection)
-            return _float64(self.backend, selected) - _float64(self.backend, at_origin)
-        rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
-        return np.asarray(rows.sum(axis=1))
-
-
-def _float64(backend: Backend, values: Any) -> npt.NDArray[np.float64]:
-    array = values if isinstance(values, np.ndarray) else backend.to_numpy(values)
-    return np.asarray(array, dtype=np.float64)
-
-
-def _product(relevance: FloatArray | None, heat: FloatArray | None) -> FloatArray:
-    if relevance is None or heat is None:
-        found = heat if relevance is None else relevance
-        assert found is not None, "a method has a relevance or a class-activation map"
-        return found
-    return relevance * heat
 
 
 def attribute(
@@ -235,7 +73,7 @@ def attribute(
     target
         See :func:`signxai_core.engine.target.select`.
     seed, strict
-        See :class:`Run`.
+        See :class:`~signxai_core.engine.run.Run`.
     progress
         Called with the number of steps done and in all.
     """

@@ -105,7 +105,8 @@ class Linear:
             return self.backend.full_like(x, cell.value)
         if isinstance(cell, Sign):
             mu = 0.0 if cell.mu is None else self._at_input(cell.mu, index)
-            return self.backend.where(x >= mu, self.backend.full_like(x, 1.0), self.backend.full_like(x, -1.0))
+            plus, minus = (self.backend.asarray(np.asarray(one), x) for one in (1.0, -1.0))
+            return self.backend.where(x >= mu, plus, minus)
         return self._bound(cell, index)
 
     def slope(self, cell: Cell, index: int) -> Array | float:
@@ -113,7 +114,7 @@ class Linear:
         if not isinstance(cell, Mix) or cell.positive == cell.negative:
             return cell.positive if isinstance(cell, Mix) else 1.0
         x = self.x[index]
-        up, down = self.backend.full_like(x, cell.positive), self.backend.full_like(x, cell.negative)
+        up, down = (self.backend.asarray(np.asarray(slope), x) for slope in (cell.positive, cell.negative))
         return self.backend.where(x >= 0, up, down)
 
     def pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:

@@ -7,12 +7,18 @@ Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
 from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
+
+#: Stabilisers from here on keep a denominator away from 0 in every floating-point type.
+_SURE = 1e-30
 
 
 def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
@@ -42,36 +48,43 @@ def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: A
         output = linear.output(term) if term.sign > 0 else -linear.output(term)
         z = output if z is None else z + output
     backend = linear.backend
-    if share.gate == "positive":
-        relevance = backend.where(linear.z > 0, relevance, backend.full_like(relevance, 0.0))
-    elif share.gate == "negative":
-        relevance = backend.where(linear.z < 0, relevance, backend.full_like(relevance, 0.0))
-    return divide(backend, relevance, _stabilised(linear, stabiliser, z))
+    if share.gate != "all":
+        open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
+        relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
+    denominator = _stabilised(linear, stabiliser, z)
+    if stabiliser.scale == "absolute" and stabiliser.epsilon >= _SURE:
+        return relevance / denominator
+    return divide(backend, relevance, denominator)
+
+
+def number(backend: Backend, value: float, like: Array) -> Array:
+    """Return a number as a native array without axes, of ``like``'s type."""
+    return backend.asarray(np.asarray(value), like)
 
 
 def divide(backend: Backend, numerator: Array, denominator: Array) -> Array:
     """Return the quotient, and 0 where the denominator is 0."""
-    zero = denominator == 0
-    one = backend.full_like(denominator, 1.0)
-    quotient = numerator / backend.where(zero, one, denominator)
-    return backend.where(zero, backend.full_like(quotient, 0.0), quotient)
+    return numerator / backend.where(denominator == 0, number(backend, math.inf, denominator), denominator)
+
+
+def signed(backend: Backend, value: float, z: Array) -> Array:
+    """Return ``s(z) · value``: ``value`` where z >= 0, else ``−value``."""
+    return backend.where(z >= 0, number(backend, value, z), number(backend, -value, z))
 
 
 def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array) -> Array:
     if stabiliser.epsilon == 0:
         return z
     backend = linear.backend
-    one = backend.full_like(z, 1.0)
-    sign = backend.where(z >= 0, one, -one)
     if stabiliser.scale == "absolute":
-        return z + sign * stabiliser.epsilon
+        return z + signed(backend, stabiliser.epsilon, z)
     rows = _rows(linear, z)
     if stabiliser.scale == "std":
         deviation = backend.std(_rows(linear, linear.padded_x[0]), 1)
         size = backend.abs(rows) + stabiliser.epsilon * deviation
     else:
         size = backend.maximum(backend.abs(rows), stabiliser.epsilon * backend.max(backend.abs(rows), 1))
-    return sign * backend.reshape(size, tuple(z.shape))
+    return signed(backend, 1.0, z) * backend.reshape(size, tuple(z.shape))
 
 
 def _rows(linear: Linear, array: Array) -> Array:
@@ -95,8 +108,7 @@ def propagate_normalisation(
     x = recording.values[operation.inputs[0]]
     y = recording.values[operation.outputs[0]]
     d = (x - operation.parameters["mean"]) * y
-    one = backend.full_like(d, 1.0)
-    d = d + backend.where(d >= 0, one, -one) * rule.epsilon
+    d = d + signed(backend, rule.epsilon, d)
     return divide(backend, x * (y - operation.parameters["beta"]) * relevance, d)
 
 

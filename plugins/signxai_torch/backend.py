@@ -1,0 +1,168 @@
+"""The backend: what the engine asks of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from signxai_core.engine.backend import Operation, Recording
+from signxai_core.errors import TargetError, UnsupportedOperationError
+from signxai_torch.arrays import asarray, floating_type, prepare, to_numpy, to_tensor
+from signxai_torch.calls import Call, Layout, differentiate, plain
+from signxai_torch.run import run_model
+
+
+class TorchBackend:
+    """PyTorch, as the engine sees it; see :class:`signxai_core.engine.backend.Backend`."""
+
+    name = "torch"
+
+    def record(self, model: Any, x: Any) -> Recording:
+        """Run ``model`` on ``x`` once, at inference, and leave both as they were."""
+        return run_model(model, to_tensor(model, x))
+
+    def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
+        """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""
+        return prepare(x, floating_type(model))
+
+    def linear(self, operation: Operation, inputs: Sequence[Tensor], weight: Tensor | None) -> Tensor:
+        """Return the operation of other inputs with another weight, and without bias."""
+        with torch.inference_mode(False), torch.no_grad():
+            return _linear(operation, inputs, weight).detach()
+
+    def pull(self, operation: Operation, weight: Tensor | None, relevance: Tensor) -> tuple[Tensor, ...]:
+        """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
+        call: Call = operation.call
+        with torch.inference_mode(False):
+            if call.linear is None:
+                return call.gradients([relevance])
+            weight = operation.parameters.get("weight") if weight is None else weight
+            layout = call.layout
+            if layout is not None and isinstance(weight, Tensor):
+                with torch.no_grad():
+                    if operation.kind == "convolution":
+                        return (_pull_convolution(layout, weight, relevance, call.local_inputs[0].detach()),)
+                    return (relevance @ (weight if layout.outer == 0 else weight.T),)
+            with torch.enable_grad():
+                inputs = [torch.zeros_like(x).requires_grad_() for x in call.local_inputs]
+                used = None if weight is None else plain(weight)
+                return differentiate([(_linear(operation, inputs, used), relevance)], inputs)
+
+    def vjp(self, operation: Operation, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+        """Return the exact vector-Jacobian product at the recorded point, one array per input."""
+        call: Call = operation.call
+        with torch.inference_mode(False):
+            return call.gradients(cotangents)
+
+    def apply(self, operation: Operation, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Run the operation, as recorded (with its bias), on other inputs."""
+        call: Call = operation.call
+        with torch.inference_mode(False), torch.no_grad():
+            return tuple(y.detach() for y in call.outputs_of(call.recorded(inputs)))
+
+    def scale_weight(self, operation: Operation, inner: Tensor | None, outer: Tensor | None) -> Tensor:
+        """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
+        layout: Layout | None = operation.call.layout
+        if layout is None:
+            message = f"{operation.label}: its weight has no axes of input and output channels that can be scaled"
+            raise UnsupportedOperationError(message, function=operation.function, path=operation.path)
+        weight: Tensor = operation.parameters["weight"]
+        grouped = _grouped(weight, layout)
+        for factors, axis in ((inner, layout.inner), (outer, layout.outer)):
+            if factors is not None:
+                shape = [1] * grouped.dim()
+                shape[0], shape[axis + 1] = layout.groups, -1
+                grouped = grouped * factors.reshape(shape)
+        return grouped.reshape(weight.shape)
+
+    def select(self, output: Tensor, target: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Return ``target(output)``, one number per sample, and its gradient at ``output``."""
+        with torch.inference_mode(False), torch.enable_grad():
+            point = plain(output).requires_grad_()
+            values = target(point)
+            expected = f"one number per sample, shape ({point.shape[0]},)"
+            if not isinstance(values, Tensor) or values.shape != point.shape[:1]:
+                got = tuple(values.shape) if hasattr(values, "shape") else type(values).__name__
+                raise TargetError(f"the target function must return {expected}, and returned {got}")
+            if not values.requires_grad:
+                raise TargetError("the target function's result does not depend on the output it was given")
+            (gradient,) = differentiate([(values, torch.ones_like(values))], [point])
+            return values.detach(), gradient
+
+    def asarray(self, array: npt.NDArray[Any], like: Tensor) -> Tensor:
+        """Return a native array of ``like``'s type and device."""
+        return asarray(array, like)
+
+    def to_numpy(self, array: Tensor) -> npt.NDArray[Any]:
+        """Return a NumPy array; types that NumPy lacks become float32."""
+        return to_numpy(array)
+
+    def where(self, condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
+        """Elementwise choice; ``a`` and ``b`` may be numbers."""
+        return torch.where(condition, a, b)
+
+    def maximum(self, a: Tensor, b: Tensor | float) -> Tensor:
+        """Elementwise maximum."""
+        return torch.maximum(a, b) if isinstance(b, Tensor) else torch.clamp(a, min=b)
+
+    def minimum(self, a: Tensor, b: Tensor | float) -> Tensor:
+        """Elementwise minimum."""
+        return torch.minimum(a, b) if isinstance(b, Tensor) else torch.clamp(a, max=b)
+
+    def abs(self, a: Tensor) -> Tensor:
+        """Elementwise absolute value."""
+        return torch.abs(a)
+
+    def full_like(self, a: Tensor, value: float) -> Tensor:
+        """An array of one number."""
+        return torch.full_like(a, value)
+
+    def broadcast_to(self, a: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Broadcast to a shape."""
+        return torch.broadcast_to(a, shape)
+
+    def reshape(self, a: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Reshape."""
+        return torch.reshape(a, shape)
+
+    def std(self, a: Tensor, axis: int) -> Tensor:
+        """Population standard deviation along an axis, which stays with length 1."""
+        return torch.std(a, dim=axis, correction=0, keepdim=True)
+
+    def max(self, a: Tensor, axis: int) -> Tensor:
+        """Maximum along an axis, which stays with length 1."""
+        return torch.amax(a, dim=axis, keepdim=True)
+
+
+def _linear(operation: Operation, inputs: Sequence[Tensor], weight: Tensor | None) -> Tensor:
+    call: Call = operation.call
+    if call.linear is None:
+        return call.outputs_of(call.recorded(inputs))[0]
+    return cast("Tensor", call.linear(inputs, operation.parameters.get("weight") if weight is None else weight))
+
+
+def _pull_convolution(layout: Layout, weight: Tensor, relevance: Tensor, x: Tensor) -> Tensor:
+    """Gradient of a convolution at its input, and nothing else.
+
+    With ``padding="same"`` and an even kernel, PyTorch pads one more at the end than at the start.
+    """
+    crop = x.shape
+    if layout.same:
+        dilation = layout.convolution[2]
+        odd = [d * (k - 1) % 2 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        x = x.new_zeros(1).expand(*x.shape[:2], *(n + o for n, o in zip(x.shape[2:], odd, strict=True)))
+    result: Tensor = torch.ops.aten.convolution_backward(
+        relevance, x, weight, None, *layout.convolution, [True, False, False]
+    )[0]
+    return result[tuple(slice(0, n) for n in crop)]
+
+
+def _grouped(weight: Tensor, layout: Layout) -> Tensor:
+    """Return the weight with a first axis for groups; the axis that runs over all is split."""
+    if layout.groups == 1:
+        return weight[None]
+    return weight.reshape(layout.groups, -1, *weight.shape[1:])

@@ -1,0 +1,146 @@
+"""Handles of recorded operations: what was called, with which arguments, and its local graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+
+@attrs.frozen(eq=False)
+class Slot:
+    """Place in an argument list that a tensor of the walk takes; :data:`WEIGHT` is the weight's."""
+
+    index: int
+
+
+WEIGHT = Slot(-1)
+
+
+def fill(template: Any, inputs: Sequence[Any], weight: Any = None) -> Any:
+    """Return a template with its slots filled."""
+    if isinstance(template, Slot):
+        return weight if template is WEIGHT else inputs[template.index]
+    if isinstance(template, (tuple, list)):
+        return rebuild(template, [fill(item, inputs, weight) for item in template])
+    if isinstance(template, dict):
+        return {key: fill(value, inputs, weight) for key, value in template.items()}
+    return template
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Return a tensor without history that autograd accepts; only inference tensors are copied."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def rebuild(like: Any, items: list[Any]) -> Any:
+    """Return ``items`` as a sequence of the type of ``like``, named tuples included."""
+    if isinstance(like, list):
+        return items
+    if hasattr(like, "_fields"):
+        return type(like)(*items)
+    return type(like)(items)
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """Return the tensors of a nested result, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, (tuple, list)):
+        return [tensor for item in value for tensor in tensors_of(item)]
+    if isinstance(value, dict):
+        return [tensor for item in value.values() for tensor in tensors_of(item)]
+    return []
+
+
+@attrs.frozen(eq=False)
+class OutOfPlace:
+    """An in-place function that leaves its first argument alone and returns the new value."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what ``target`` would have become."""
+        result = target.clone()
+        self.function(result, *args, **kwargs)
+        return result
+
+
+@attrs.frozen(eq=False)
+class Invocation:
+    """A function with slots among its arguments."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = attrs.field(factory=dict)
+
+    def __call__(self, inputs: Sequence[Any], weight: Any = None) -> Any:
+        """Call the function with tensors in its slots."""
+        return self.function(*fill(self.args, inputs, weight), **fill(self.kwargs, inputs, weight))
+
+
+@attrs.frozen(eq=False)
+class Layout:
+    """Where channels stand in a weight: the axes of input and output, and the number of groups.
+
+    ``convolution`` holds stride, padding, dilation, transposed, output_padding and groups, in
+    the order of ``aten.convolution_backward``.
+    """
+
+    inner: int
+    outer: int
+    groups: int = 1
+    convolution: tuple[Any, ...] = ()
+    same: bool = False
+
+
+@attrs.frozen(eq=False)
+class Call:
+    """Backend's handle of an operation.
+
+    Parameters
+    ----------
+    recorded
+        As it was called, at inference and not in place.
+    local_inputs, local_outputs
+        Ends of the operation's own graph; no other operation's graph is connected to it.
+    positions
+        Places of ``local_outputs`` among all tensors that the function returns.
+    linear
+        The same without bias and with a slot for the weight; ``None`` where ``recorded`` is that.
+    layout
+        Layout of the weight, where it is one that the backend knows.
+    """
+
+    recorded: Invocation
+    local_inputs: tuple[Tensor, ...]
+    local_outputs: tuple[Tensor, ...]
+    positions: tuple[int, ...]
+    linear: Invocation | None = None
+    layout: Layout | None = None
+
+    def gradients(self, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+        """Return the vector-Jacobian product at the recorded point."""
+        pairs = [(o, c) for o, c in zip(self.local_outputs, cotangents, strict=True) if c is not None]
+        return differentiate(pairs, self.local_inputs, retain=True)
+
+    def outputs_of(self, result: Any) -> tuple[Tensor, ...]:
+        """Return the recorded outputs among what the function returned."""
+        tensors = tensors_of(result)
+        return tuple(tensors[position] for position in self.positions)
+
+
+def differentiate(
+    pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor], *, retain: bool = False
+) -> tuple[Tensor, ...]:
+    """Return the vector-Jacobian product of (output, cotangent) pairs; zeros where unconnected."""
+    gradients: Sequence[Tensor | None] = [None] * len(inputs)
+    if pairs:
+        outputs, cotangents = zip(*pairs, strict=True)
+        gradients = torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain, allow_unused=True)
+    return tuple(
+        torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(inputs, gradients, strict=True)
+    )

@@ -1,0 +1,107 @@
+"""Which tensors the model holds during a recording, and what they are to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+
+def memory(tensor: Tensor) -> int:
+    """Return the identity of a tensor's memory, 0 where it has none of its own."""
+    try:
+        return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - the one identity that views share
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def is_whole(tensor: Tensor) -> bool:
+    """Return whether a tensor shows all of its memory, each number once."""
+    extent = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.numel() == extent and extent * tensor.element_size() == tensor.untyped_storage().nbytes()
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """Tensors by what they are; all are kept alive, so that their ``id`` stays theirs.
+
+    Attributes
+    ----------
+    values
+        Recorded numbers by tensor id.
+    ids
+        Tensor id of a *tracked* tensor, one that depends on the input with a derivative.
+    tainted
+        Tensors that depend on the input without a derivative.
+    aliases
+        What stands for a tensor that is the user's, after an in-place function changed it.
+    owned
+        Memory that the model made during this run and that no recorded number lives in.
+    moved
+        Where the numbers of recorded memory went when an in-place function changed them.
+    stale
+        Memory that was changed, and what its other tensors should show is not known.
+    """
+
+    values: dict[int, Tensor] = attrs.field(factory=dict)
+    ids: dict[int, int] = attrs.field(factory=dict)
+    tainted: set[int] = attrs.field(factory=set)
+    aliases: dict[int, Tensor] = attrs.field(factory=dict)
+    owned: set[int] = attrs.field(factory=set)
+    moved: dict[int, Tensor] = attrs.field(factory=dict)
+    stale: set[int] = attrs.field(factory=set)
+    pinned: set[int] = attrs.field(factory=set)
+    _views: dict[int, list[Tensor]] = attrs.field(factory=dict)
+    _kept: list[Any] = attrs.field(factory=list)
+
+    def track(self, tensor: Tensor) -> Tensor:
+        """Give a result an id; return the tensor to hand to the model."""
+        return self.bind(tensor.detach().requires_grad_(), tensor.detach())
+
+    def bind(self, handed: Tensor, value: Tensor) -> Tensor:
+        """Give a tensor that the model holds an id of its own."""
+        identity = len(self.values)
+        self.values[identity] = value
+        self.rename(handed, identity)
+        return handed
+
+    def rename(self, handed: Tensor, identity: int) -> None:
+        """Let a tensor that the model holds show the value of an id."""
+        self.ids[id(handed)] = identity
+        self.tainted.discard(id(handed))
+        self._views.setdefault(memory(handed), []).append(handed)
+        self._kept.append(handed)
+
+    def taint(self, tensor: Tensor) -> None:
+        """Note that a tensor depends on the input without a derivative."""
+        self.ids.pop(id(tensor), None)
+        self.tainted.add(id(tensor))
+        self._kept.append(tensor)
+
+    def own(self, tensor: Tensor) -> None:
+        """Note that a tensor's memory may be written to."""
+        self.owned.add(memory(tensor))
+        self._kept.append(tensor)
+
+    def keep(self, tensor: Tensor) -> None:
+        """Keep a tensor, so that neither its id nor its memory is used again."""
+        self._kept.append(tensor)
+
+    def value(self, handed: Tensor) -> Tensor:
+        """Return the recorded numbers of a tracked tensor."""
+        return self.values[self.ids[id(handed)]]
+
+    def handed(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Return those that are tracked."""
+        return [tensor for tensor in tensors if id(tensor) in self.ids]
+
+    def resolve(self, tensor: Tensor) -> Tensor:
+        """Return what a function is to see of a tensor that is not tracked."""
+        tensor = self.aliases.get(id(tensor), tensor)
+        return tensor.detach() if tensor.requires_grad else tensor
+
+    def others(self, tensor: Tensor) -> list[Tensor]:
+        """Return the other tracked tensors that show the same memory."""
+        key = memory(tensor)
+        return [view for view in self._views.get(key, ()) if view is not tensor and memory(view) == key]

@@ -1,0 +1,90 @@
+"""Weights from files: safetensors, or a state dict; never by running code that the file holds."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from signxai_core.errors import FileError, ModelError
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Fill ``model`` from a file; the model stays as it was where that fails.
+
+    Parameters
+    ----------
+    model
+        A ``torch.nn.Module``.
+    path
+        ``.safetensors``, or anything that :func:`torch.load` reads with ``weights_only=True``: a
+        state dict, or a checkpoint that holds one under ``state_dict``.
+
+    Raises
+    ------
+    FileError
+        When the file cannot be read, or its keys or shapes are not the model's; they are named.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"weights can be loaded into a torch.nn.Module, not into a {type(model).__name__}")
+    state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_state_dict(path)
+    _check(model.state_dict(), state, path)
+    model.load_state_dict(state)
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        from safetensors import SafetensorError  # noqa: PLC0415 - not needed for state dicts
+        from safetensors.torch import load_file  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise FileError(f"reading {path} needs safetensors; install it with: pip install safetensors") from error
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"cannot read {path} as safetensors: {error}") from error
+    return tensors
+
+
+def _read_state_dict(path: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise FileError(
+            f"{path} is not a file of tensors alone; a whole pickled model is never loaded, because that runs "
+            "code from the file. Save the weights with torch.save(model.state_dict(), path), or as safetensors"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise FileError(f"cannot read {path} as a state dict: {error}") from error
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        kind = type(found).__name__
+        raise FileError(f"{path} holds a {kind} that is no state dict; expected names of parameters and their tensors")
+    return found
+
+
+def _check(own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Compare keys and shapes before anything is written into the model."""
+    problems = []
+    missing, unknown = [key for key in own if key not in given], [key for key in given if key not in own]
+    if missing:
+        problems.append(f"it lacks {_listed(missing)}")
+    if unknown:
+        problems.append(f"it has {_listed(unknown)}, which the model does not have")
+    problems += [
+        f"{key} has shape {tuple(given[key].shape)}, the model {tuple(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in given and given[key].shape != tensor.shape
+    ]
+    if problems:
+        raise FileError(f"the weights in {path} are not this model's: {'; '.join(problems)}")
+
+
+def _listed(keys: Iterable[str], most: int = 8) -> str:
+    names = list(keys)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,239 @@
+"""Recording: one run of a model, as the operations that it executed.
+
+Every call of a PyTorch function inside the run passes through :class:`Run`. Tensors that depend
+on the input are *tracked*; a call with a tracked argument runs once, on detached copies, so that it
+has a local autograd graph of its own, and the model goes on with detached results. Tensors that
+depend on the input without a derivative (``x.argmax()``) are *tainted*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
+
+from signxai_core.engine.backend import Operation
+from signxai_core.errors import ModelError, UnsupportedOperationError
+from signxai_torch import vocabulary
+from signxai_torch.calls import Call, Invocation, Slot, plain, rebuild, tensors_of
+from signxai_torch.checks import check_shapes
+from signxai_torch.classify import classify
+from signxai_torch.inplace import assign, follow, rebind, run_inplace
+from signxai_torch.ledger import Ledger, memory
+from signxai_torch.rewrite import at_inference
+from signxai_torch.traits import Node
+
+_TRAITS = ("kind", "function", "parameters", "signs", "channel_axis", "padding", "note")
+
+
+class Run(TorchFunctionMode):
+    """State of one recording.
+
+    Attributes
+    ----------
+    stack
+        Paths of the layers that are running, innermost last.
+    operations
+        The operations so far.
+    ledger
+        The tensors that the model holds.
+    last
+        Name of the function that was called last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.operations: list[Operation] = []
+        self.ledger = Ledger()
+        self.last = ""
+
+    @property
+    def path(self) -> str:
+        """Path of the layer that is running."""
+        return self.stack[-1] if self.stack else ""
+
+    def unsupported(self, what: str) -> UnsupportedOperationError:
+        """Return an error about the call in progress."""
+        where = f"{self.path} ({self.last})" if self.path else self.last
+        return UnsupportedOperationError(f"{where}: {what}", function=self.last, path=self.path)
+
+    def identity(self, tensor: Tensor) -> int | None:
+        """Return the id of a tensor that the model returned, or ``None`` if it is not tracked."""
+        self._look(tensor)
+        return self.ledger.ids.get(id(self.ledger.aliases.get(id(tensor), tensor)))
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one PyTorch function for the model."""
+        kwargs = kwargs or {}
+        name = vocabulary.raw_name(func)
+        if vocabulary.is_metadata(func, name):
+            return func(*args, **kwargs)
+        self.last = vocabulary.canonical(name)
+        seen = tensors_of((args, kwargs))
+        for tensor in seen:
+            self._look(tensor)
+        if kwargs.get("out") is not None:
+            raise self.unsupported("out= is not supported; use the returned tensor")
+        if vocabulary.is_assignment(func):
+            return assign(self, name, *args)
+        if vocabulary.is_inplace(name):
+            return run_inplace(self, func, args, kwargs)
+        if self.last in vocabulary.LIKE:
+            seen = seen[:1]  # of the second argument only type and shape count
+        tainted = any(id(self.ledger.aliases.get(id(t), t)) in self.ledger.tainted for t in seen)
+        if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
+            return self._plain(func, args, kwargs, tainted=tainted)
+        originals: list[Tensor] = []
+        template, options = self.template((args, kwargs), originals)
+        if not originals or not torch.is_grad_enabled():
+            return self._plain(func, args, kwargs, tainted=tainted or bool(originals))
+        result = self.call(func, template, options, originals, tainted=tainted)
+        return rebind(self, originals[0], result) if kwargs.get("inplace") else result
+
+    def template(self, value: Any, originals: list[Tensor]) -> Any:
+        """Return arguments with slots for tracked tensors, which are appended to ``originals``."""
+        if isinstance(value, Tensor):
+            value = self.ledger.aliases.get(id(value), value)
+            if id(value) in self.ledger.ids:
+                originals.append(value)
+                return Slot(len(originals) - 1)
+            return plain(value)
+        return _map(lambda item: self.template(item, originals), value)
+
+    def constants(self, value: Any) -> Any:
+        """Return arguments as numbers through which no derivative goes."""
+        if isinstance(value, Tensor):
+            return self.ledger.resolve(value)
+        return _map(self.constants, value)
+
+    def call(self, func: Callable[..., Any], args: Any, kwargs: Any, originals: list[Tensor], *, tainted: bool) -> Any:
+        """Run a function on tracked tensors, record it, and return what the model is to see."""
+        ledger = self.ledger
+        recorded = Invocation(*at_inference(self.last, func, args, kwargs, self.path))
+        ledger.owned -= {memory(constant) for constant in tensors_of((recorded.args, recorded.kwargs))}
+        inputs = tuple(ledger.value(tensor).detach().requires_grad_() for tensor in originals)
+        check_shapes(self.last, recorded, inputs, self.path)
+        with _plain_graph():
+            result = recorded(inputs)
+        tensors = tensors_of(result)
+        if len(tensors) == 1 and tensors[0] is inputs[0]:
+            return originals[0]
+        handed = [self._hand_out(tensor) for tensor in tensors]
+        positions = tuple(i for i, tensor in enumerate(tensors) if tensor.requires_grad)
+        if positions:
+            outputs = tuple(tensors[i] for i in positions)
+            node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=outputs)
+            traits = classify(node, tainted=tainted)
+            self._operation(
+                Call(recorded, inputs, outputs, positions, traits.linear, traits.layout),
+                originals,
+                [handed[i] for i in positions],
+                **{name: getattr(traits, name) for name in _TRAITS},
+            )
+        return _replace(result, iter(handed))
+
+    def _plain(self, func: Callable[..., Any], args: Any, kwargs: Any, *, tainted: bool) -> Any:
+        """Run a function through which no derivative goes."""
+        args, kwargs = self.constants(args), self.constants(kwargs)
+        func, args, kwargs = at_inference(self.last, func, args, kwargs, self.path)
+        result = func(*args, **kwargs)
+        given = {memory(tensor) for tensor in tensors_of((args, kwargs))}
+        for tensor in tensors_of(result):
+            if tainted and self.last not in vocabulary.CONSTANT:
+                self.ledger.taint(tensor)
+            if memory(tensor) not in given - self.ledger.owned:
+                self.ledger.own(tensor)
+            self.ledger.keep(tensor)
+        return result
+
+    def _hand_out(self, tensor: Tensor) -> Tensor:
+        if tensor.requires_grad:
+            return self.ledger.track(tensor)
+        if self.last in vocabulary.CONSTANT:
+            self.ledger.own(tensor)
+        else:
+            self.ledger.taint(tensor)
+        return tensor
+
+    def _look(self, tensor: Tensor) -> None:
+        """Bring a tensor up to date; record it if it reached the model past us."""
+        ledger = self.ledger
+        if ledger.moved or ledger.stale:
+            follow(self, tensor)
+        if tensor.grad_fn is None or id(tensor) in ledger.ids:
+            return
+        leaves = ledger.handed(_leaves(tensor))
+        if leaves:
+            ledger.pinned.update(id(leaf) for leaf in leaves)
+            ledger.bind(tensor, tensor.detach())
+            self._operation(
+                Call(Invocation(_refuse, ()), tuple(leaves), (tensor,), (0,)),
+                leaves,
+                [tensor],
+                kind="other",
+                function=type(tensor.grad_fn).__name__.removesuffix("Backward"),
+                note="it ran outside PyTorch's functions: a custom autograd function or a script",
+            )
+
+    def _operation(self, call: Call, inputs: list[Tensor], outputs: list[Tensor], **traits: Any) -> None:
+        ids = self.ledger.ids
+        self.operations.append(
+            Operation(
+                index=len(self.operations),
+                path=self.path,
+                inputs=tuple(ids[id(tensor)] for tensor in inputs),
+                outputs=tuple(ids[id(tensor)] for tensor in outputs),
+                call=call,
+                **traits,
+            )
+        )
+
+
+def _plain_graph() -> saved_tensors_hooks:
+    """Keep checkpointing in the model from dropping what our products need.
+
+    What is saved must not be the tensor itself: an operation that saves its output would be a cycle.
+    """
+    return saved_tensors_hooks(Tensor.detach, lambda saved: saved)
+
+
+def _map(function: Callable[[Any], Any], value: Any) -> Any:
+    """Apply a function to the items of a container."""
+    if isinstance(value, (tuple, list)):
+        return rebuild(value, [function(item) for item in value])
+    if isinstance(value, dict):
+        return {key: function(item) for key, item in value.items()}
+    return value
+
+
+def _replace(result: Any, handed: Iterator[Tensor]) -> Any:
+    if isinstance(result, Tensor):
+        return next(handed)
+    return _map(lambda item: _replace(item, handed), result)
+
+
+def _leaves(tensor: Tensor) -> list[Tensor]:
+    """Return the tensors at the ends of a graph."""
+    found: dict[int, Tensor] = {}
+    pending, seen = [tensor.grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            found[id(variable)] = variable
+        pending += [following for following, _ in node.next_functions]
+    return list(found.values())
+
+
+def _refuse(*_: Any) -> Any:
+    raise ModelError("a custom autograd function or a script cannot be run again alone")

@@ -1,0 +1,185 @@
+"""Names of PyTorch's functions: what they are called here, what kind they are, how they are read.
+
+PyTorch reaches one function under many names (``x + y``, ``x += y``, ``x.add_(y)``, ``torch.add``).
+:func:`canonical` gives all of them one name; the tables say the rest. A function in no table is
+recorded with the kind ``other``: gradients go through it, LRP asks for a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from signxai_core.specs.composites import Kind
+
+#: Other names of a function; reflected operators whose order does not matter are among them.
+_ALIASES: dict[str, str] = {
+    "radd": "add",
+    "iadd": "add",
+    "isub": "sub",
+    "subtract": "sub",
+    "rmul": "mul",
+    "imul": "mul",
+    "multiply": "mul",
+    "truediv": "div",
+    "itruediv": "div",
+    "idiv": "div",
+    "true_divide": "div",
+    "divide": "div",
+    "rtruediv": "rdiv",
+    "negative": "neg",
+    "clip": "clamp",
+    "concat": "cat",
+    "concatenate": "cat",
+    "special_expit": "sigmoid",
+    "special_softmax": "softmax",
+    "special_log_softmax": "log_softmax",
+    "hardtanh_": "hardtanh",
+    "upsample": "interpolate",
+    "native_dropout": "dropout",
+    "max_pool1d_with_indices": "max_pool1d",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "adaptive_max_pool1d_with_indices": "adaptive_max_pool1d",
+    "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
+    "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d",
+}
+
+#: Properties that compute a tensor; any other property is a fact about the tensor.
+_VIEWS = frozenset({"T", "mT", "H", "mH", "data", "real", "imag"})
+
+#: Functions that are about the tensor object, not its numbers: run on the user's own objects.
+METADATA = frozenset(
+    {"size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "is_contiguous", "__len__"}
+    | {"is_floating_point", "is_complex", "get_device", "element_size", "__hash__", "__repr__", "__format__"}
+    | {"requires_grad_", "retain_grad", "register_hook", "register_post_accumulate_grad_hook", "data_ptr"}
+    | {"untyped_storage", "storage", "is_same_size", "result_type", "_set_grad_enabled", "is_shared"}
+)
+
+#: Results that depend on the shape of their argument, not on its numbers.
+CONSTANT = frozenset(
+    {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"}
+    | {"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "new"}
+)
+
+#: Functions that take only shape, type or device from their second argument.
+LIKE = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to", "resize_as"})
+
+_ACTIVATIONS = (
+    "relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardtanh hardsigmoid tanh "
+    "sigmoid softplus softsign logsigmoid log_sigmoid threshold tanhshrink softshrink hardshrink erf atan arctan"
+)
+_SHAPE = (
+    "reshape view flatten ravel permute transpose swapaxes swapdims T mT H mH t adjoint unsqueeze squeeze expand "
+    "expand_as repeat tile view_as reshape_as unflatten flip fliplr flipud rot90 roll contiguous clone positive "
+    "alias pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle movedim moveaxis broadcast_to "
+    "atleast_1d atleast_2d atleast_3d identity as_strided real"
+)
+#: Index maps with an index that must not depend on the input (checked for all kinds alike).
+_INDEX = (
+    "split tensor_split chunk unbind narrow select index_select getitem take gather take_along_dim unfold "
+    "repeat_interleave to float double half bfloat16 type type_as cuda cpu "
+    "hsplit vsplit dsplit masked_select diagonal unsafe_chunk unsafe_split split_with_sizes"
+)
+_POOLS = "{0}1d {0}2d {0}3d"
+
+
+def _table(kind: Kind, *names: str) -> dict[str, Kind]:
+    return dict.fromkeys(" ".join(names).split(), kind)
+
+
+#: Functions whose name alone decides their kind.
+KIND: dict[str, Kind] = {
+    **_table("activation", _ACTIVATIONS),
+    **_table("softmax", "softmax log_softmax"),
+    **_table("dropout", "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout"),
+    **_table("shape", _SHAPE, _INDEX),
+    **_table("average_pooling", _POOLS.format("avg_pool"), _POOLS.format("adaptive_avg_pool")),
+    **_table("max_pooling", _POOLS.format("max_pool"), _POOLS.format("adaptive_max_pool")),
+}
+
+#: Names under which the recording shows them; frameworks share these.
+NEUTRAL: dict[str, str] = {"getitem": "index", "cat": "concat", "log_sigmoid": "logsigmoid", "arctan": "atan"}
+
+#: Parameters by position, where they are read by name.
+SIGNATURES: dict[str, tuple[str, ...]] = {
+    **{f"conv{n}d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups") for n in (1, 2, 3)},
+    **{
+        f"conv_transpose{n}d": (
+            ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
+        )
+        for n in (1, 2, 3)
+    },
+    "linear": ("input", "weight", "bias"),
+    "matmul": ("input", "other"),
+    "addmm": ("bias", "input", "other"),
+    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "instance_norm": (("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")),
+    **dict.fromkeys(("add", "rsub"), ("input", "other", "alpha")),
+    "sub": ("input", "other", "alpha"),
+    "mul": ("input", "other"),
+    "div": ("input", "other"),
+    "pad": ("input", "pad", "mode", "value"),
+    "interpolate": ("input", "size", "scale_factor", "mode"),
+    "mean": ("input", "dim", "keepdim"),
+    "sum": ("input", "dim", "keepdim"),
+    "max": ("input", "dim", "keepdim"),
+    "amax": ("input", "dim", "keepdim"),
+    "clamp": ("input", "min", "max"),
+    "clamp_min": ("input", "min"),
+    "clamp_max": ("input", "max"),
+    "hardtanh": ("input", "min_val", "max_val"),
+    "threshold": ("input", "threshold", "value"),
+}
+_SYNONYMS = {"self": "input", "mat1": "input", "mat2": "other", "axis": "dim", "x": "input", "vec": "other"}
+
+
+def raw_name(func: Callable[..., Any]) -> str:
+    """Return the function's own name; that of the property for ``__get__``."""
+    name = getattr(func, "__name__", type(func).__name__)
+    if name in ("__get__", "__set__"):
+        name = getattr(getattr(func, "__self__", None), "__name__", name)
+    return str(name)
+
+
+def is_assignment(func: Callable[..., Any]) -> bool:
+    """Return whether a call sets a property of a tensor."""
+    return getattr(func, "__name__", "") == "__set__"
+
+
+def canonical(name: str) -> str:
+    """Return one name for a function, its in-place form and its operator."""
+    name = name.partition(".")[0]  # torch.ops.aten.add.Tensor, in exported models
+    if name.startswith("__") and name.endswith("__"):
+        name = name[2:-2]
+    name = name.removesuffix("_") or name
+    return _ALIASES.get(name, name)
+
+
+def is_metadata(func: Callable[..., Any], name: str) -> bool:
+    """Return whether a call reads a fact about the tensor object."""
+    if getattr(func, "__name__", "") == "__get__":
+        return name not in _VIEWS
+    if is_assignment(func):
+        return name == "requires_grad"
+    return name in METADATA
+
+
+_INPLACE_OPERATORS = frozenset(
+    {"__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ipow__", "__ifloordiv__", "__imod__"}
+    | {"__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__", "__setitem__"}
+)
+
+
+def is_inplace(name: str) -> bool:
+    """Return whether a function writes its result into its first argument."""
+    if name in _INPLACE_OPERATORS:
+        return True
+    return name.endswith("_") and not name.endswith("__")
+
+
+def bind(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments by name."""
+    named = dict(zip(SIGNATURES[name], args, strict=False))
+    named.update({_SYNONYMS.get(key, key): value for key, value in kwargs.items()})
+    return named

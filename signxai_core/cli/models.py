@@ -1,0 +1,83 @@
+"""Finding the user's model: ``package.module:callable``, and its weights."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from signxai_core.cli import packages
+from signxai_core.errors import BackendError, FileError, ModelError
+from signxai_core.registry import registry
+
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
+    """Return the model that ``path`` names, with its weights filled in.
+
+    Parameters
+    ----------
+    path
+        ``package.module:name``; the current folder can be imported from. ``name`` is a callable
+        that returns the model, or the model itself.
+    weights
+        File that the backend's own loader reads.
+    backend
+        Name of the backend, where the model's class does not tell.
+    """
+    if weights is not None and not weights.is_file():
+        raise FileError(f"the weights {weights} are not a file")
+    found = _find(path)
+    model = found if _claimed_by(found) is not None else _call(found, path)
+    if weights is not None:
+        packages.loading(backend or _backend_of(model, path)).load_weights(model, weights)
+    return model
+
+
+def _find(path: str) -> Any:
+    if _PATH.fullmatch(path) is None:
+        raise ModelError(f"the model {path!r} is not of the form 'package.module:callable'")
+    module_name, _, attribute = path.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the user's module is there; something that it imports is not
+        raise ModelError(
+            f"the model {path!r} cannot be found: no module {error.name!r} in {folder} or among the installed packages"
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = ", ".join(name for name in vars(found) if not name.startswith("_")) or "nothing"
+            raise ModelError(f"the model {path!r} cannot be found: {module_name!r} has no {part!r}; it has {names}")
+        found = getattr(found, part)
+    return found
+
+
+def _call(found: Any, path: str) -> Any:
+    if not callable(found):
+        raise ModelError(
+            f"{path!r} is of type {type(found).__name__}; expected a model, or a callable without arguments that "
+            "returns one"
+        )
+    return found()
+
+
+def _claimed_by(model: object) -> str | None:
+    return next((name for name, owned in registry().backends.items() if owned.entry.claims(model)), None)
+
+
+def _backend_of(model: object, path: str) -> str:
+    name = _claimed_by(model)
+    if name is None:
+        raise BackendError(
+            f"{path!r} gives a {type(model).__name__}, which no backend takes for its own; "
+            f"name one with --backend: {', '.join(registry().backends) or 'none is installed'}"
+        )
+    return name

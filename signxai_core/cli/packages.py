@@ -1,0 +1,102 @@
+"""Packages that only some commands need, and what a backend's package brings for them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from signxai_core.errors import BackendError, SignxaiError
+from signxai_core.registry import registry
+
+#: Import name -> what ``pip install`` calls it, where the two differ.
+_DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+
+
+class MissingPackageError(SignxaiError, ImportError):
+    """An optional package is not installed.
+
+    Attributes
+    ----------
+    packages
+        What ``pip install`` calls them.
+    """
+
+    def __init__(self, packages: Iterable[str], purpose: str) -> None:
+        self.packages = tuple(packages)
+        super().__init__(
+            f"{purpose} needs {', '.join(self.packages)}, which is not installed; "
+            "install it with: pip install 'signxai-core[demo]'"
+        )
+
+
+def need(*packages: str, purpose: str) -> None:
+    """Raise :class:`MissingPackageError` unless all ``packages`` (import names) can be imported."""
+    absent = [_DISTRIBUTIONS.get(name, name) for name in packages if importlib.util.find_spec(name) is None]
+    if absent:
+        raise MissingPackageError(absent, purpose)
+
+
+class Loading(Protocol):
+    """Module ``loading`` in the package of a backend's factory: how its weights are read."""
+
+    def load_weights(self, model: Any, path: Path) -> None:
+        """Fill ``model`` from a file, without ever running code that the file holds.
+
+        Raises :class:`~signxai_core.errors.FileError` when the file cannot be read, or does not fit
+        the model.
+        """
+
+
+class DemoModel(Protocol):
+    """Module ``demo_model`` in the package of a backend's factory: small networks for the demo."""
+
+    #: Axis of the channels in images and series.
+    CHANNEL_AXIS: int
+    #: The network of the images for ``signxai explain``, and what its file of weights is called.
+    MODEL: str
+    WEIGHTS: str
+
+    def train(self, x: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], *, classes: int, seed: int) -> Any:
+        """Return a trained classifier of images (four axes) or series (three axes)."""
+
+    def predict(self, model: Any, x: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Return the class of every sample."""
+
+    def encode(self, model: Any) -> bytes:
+        """Return the content of a file that ``loading.load_weights`` reads."""
+
+    def version(self) -> str:
+        """Return name and version of the framework."""
+
+
+def loading(backend: str) -> Loading:
+    """Return the module that reads weights for ``backend``."""
+    return cast("Loading", _companion(backend, "loading", "--weights"))
+
+
+def demo_model(backend: str) -> DemoModel:
+    """Return the module that trains the demo's networks for ``backend``."""
+    return cast("DemoModel", _companion(backend, "demo_model", "signxai demo"))
+
+
+def _companion(backend: str, name: str, purpose: str) -> Any:
+    """Import ``name`` from the package in which the backend's factory lies."""
+    owned = registry().backend(backend)
+    module = str(owned.entry.factory).partition(":")[0]
+    path = f"{module.rpartition('.')[0] or module}.{name}"
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise BackendError(
+                f"{purpose} with the backend {backend!r} needs {error.name}, which is not installed"
+            ) from error
+        raise BackendError(
+            f"{purpose} does not work with the backend {backend!r}: plugin {owned.owner!r} has no module {path!r}"
+        ) from error
