@@ -1,4 +1,4 @@
-"""Memory over a loop of explanations: does it stay flat?
+"""Memory over a loop of explanations, which must stay flat.
 
     python benchmarks/memory.py [--explanations 1000] [--method lrp_epsilon_0_1]
 

@@ -97,8 +97,9 @@ def test_integrated_gradients_are_complete(case):
 def test_a_batch_equals_its_samples(case, convention):
     make, x = CASES[case]
     model, names = make(), names_for(x)
-    together = sx.explain_many(model, x, names, convention=convention, mu=0.25)
-    alone = [sx.explain_many(model, x[i : i + 1], names, convention=convention, mu=0.25) for i in range(len(x))]
+    given = {"mu": 0.25, "samples": 5, "steps": 8}
+    together = sx.explain_many(model, x, names, convention=convention, **given)
+    alone = [sx.explain_many(model, x[i : i + 1], names, convention=convention, **given) for i in range(len(x))]
     for name in names:
         ours = together[name].relevance
         assert ours.shape == x.shape
@@ -110,9 +111,11 @@ def test_a_batch_equals_its_samples(case, convention):
 def test_many_equals_one_by_one(case):
     make, x = CASES[case]
     model, names = make(), names_for(x)
-    together = sx.explain_many(model, x, names, mu=0.25)
+    together = sx.explain_many(model, x, names, mu=0.25, samples=5, steps=8)
     for name in names:
         given = {"mu": 0.25} if name.endswith("_mu") else {}
+        given |= {"samples": 5} if name.startswith(("smooth", "var")) else {}
+        given |= {"steps": 8} if name.startswith("integrated") else {}
         np.testing.assert_allclose(
             together[name].relevance, sx.explain(model, x, name, **given).relevance, rtol=1e-12, atol=1e-15
         )
@@ -190,3 +193,22 @@ def test_smoothgrad_and_vargrad_share_their_noise_and_leave_the_input():
         gradients = sx.explain(model, noisy, "gradient", int(target[i])).relevance
         np.testing.assert_allclose(maps["smoothgrad"].relevance[i], gradients.mean(axis=0), atol=1e-12)
         np.testing.assert_allclose(maps["vargrad"].relevance[i], gradients.var(axis=0), atol=1e-12)
+
+
+def test_scaling_behind_an_einsum_is_an_operation_of_its_own():
+    """Its weight has no layout that channels could be scaled in, so nothing is folded into it."""
+
+    class Einsum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            generator = torch.Generator().manual_seed(0)
+            self.weight = torch.nn.Parameter(torch.rand(6, 4, generator=generator) - 0.5)
+            self.scale = torch.nn.Parameter(torch.rand(6, generator=generator) + 0.5)
+
+        def forward(self, x):
+            return torch.relu(torch.einsum("npi,oi->npo", x, self.weight) * self.scale).sum(dim=1)
+
+    x = RNG.normal(size=(2, 3, 4))
+    ours = sx.explain(Einsum().double(), x, "lrp_z").relevance
+    theirs = sx.explain(Einsum().double(), x, "gradient_x_input").relevance
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
-from test_torch_backend import BACKEND, IMAGE, MODELS, Fn, build, walk  # noqa: E402
+from test_torch_backend_models import BACKEND, IMAGE, MODELS, Fn, build, walk  # noqa: E402
 from torch import nn  # noqa: E402
 
 from signxai_core.engine.backend import Backend, Recording  # noqa: E402
@@ -186,6 +186,14 @@ def test_user_hooks_remain_in_effect() -> None:
     assert [operation.path for operation in recording.operations] == ["0", "0"]
 
 
+def test_backward_hooks_of_the_user_are_left_out() -> None:
+    model = nn.Sequential(nn.Linear(6, 6)).double()
+    model[0].register_full_backward_hook(lambda *_: pytest.fail("ran"))
+    recording = BACKEND.record(model, X)
+    walk(recording)
+    assert [operation.kind for operation in recording.operations] == ["dense"]
+
+
 def test_compiled_models_are_unwrapped() -> None:
     model = nn.Sequential(nn.Linear(6, 6)).double()
     assert [o.path for o in BACKEND.record(torch.compile(model, backend="eager"), X).operations] == ["0"]
@@ -221,10 +229,7 @@ def _batch_statistics() -> Any:
 
 def _stale(x: Any) -> Any:
     rows = x[:, ::2]
-    part = x.clone()[:, 0]
-    part += 1
-    alias = rows.detach()
-    alias.add_(1)
+    rows.detach().add_(1)
     return rows
 
 

@@ -36,7 +36,7 @@ def dense_matmul(node: Node) -> Traits | None:
         return Traits(
             kind="dense",
             parameters={"weight": right},
-            channel_axis=rank - 1 if right.dim() > 1 else None,
+            channel_axis=rank - 1 if right.dim() == 2 else None,
             linear=Invocation(function, (Slot(0), WEIGHT)),
             layout=Layout(inner=0, outer=1) if right.dim() == 2 else None,
         )
@@ -44,7 +44,6 @@ def dense_matmul(node: Node) -> Traits | None:
         return Traits(
             kind="dense",
             parameters={"weight": left},
-            channel_axis=rank - 2 if left.dim() > 1 and node.inputs[0].dim() > 1 else None,
             linear=Invocation(function, (WEIGHT, Slot(0))),
         )
     return None
@@ -77,14 +76,9 @@ def dense_einsum(node: Node) -> Traits | None:
         return product(node)
     weight_at = 1 if isinstance(operands[0], Slot) else 0
     places = tuple(WEIGHT if place == weight_at else Slot(0) for place in (0, 1))
-    terms, arrow, result = equation.replace(" ", "").partition("->")
-    own = [letter for letter in result if letter in terms.split(",")[weight_at] and letter.isalpha()]
-    own = [letter for letter in own if letter not in terms.split(",")[1 - weight_at]]
-    known = bool(arrow) and "." not in equation and len(own) == 1
     return Traits(
         kind="dense",
         parameters={"weight": operands[weight_at]},
-        channel_axis=result.index(own[0]) if known else None,
         linear=Invocation(torch.einsum, (equation, *places)),
     )
 

@@ -53,7 +53,8 @@ class Operation:
         ``sum`` only: sign of each input's coefficient.
     channel_axis
         Axis of the channels (units) of the output, for ``dense``, ``convolution`` and
-        ``normalisation``.
+        ``normalisation``; ``None`` where the weight cannot be scaled per channel, so that nothing is
+        folded into the operation.
     padding
         ``shape`` only: the operation pads with zeros, nothing else.
     note
