@@ -1,0 +1,102 @@
+"""Architectures to measure on, with random weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def vgg16() -> nn.Module:
+    """VGG16 (Simonyan & Zisserman 2015)."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        if width:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        else:
+            layers.append(nn.MaxPool2d(2))
+    head = [nn.Flatten(), nn.Linear(25088, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000)]
+    return nn.Sequential(*layers, *head)
+
+
+class Bottleneck(nn.Module):
+    """The residual block of ResNet50 (He et al. 2016)."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU()
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or channels != 4 * width:
+            self.skip = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+        self.add = Sum()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the block."""
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        return self.relu(self.add(self.bn3(self.conv3(y)), self.skip(x)))
+
+
+class Sum(nn.Module):
+    """A sum as a module; packages that work on modules need one."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Add."""
+        return a + b
+
+
+def resnet50() -> nn.Module:
+    """ResNet50 (He et al. 2016)."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+    ]
+    channels = 64
+    for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for block in range(blocks):
+            layers.append(Bottleneck(channels, width, stride if block == 0 else 1))
+            channels = 4 * width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000))
+
+
+def ecg() -> nn.Module:
+    """A one-dimensional network for 12-lead electrocardiograms of 5,000 samples."""
+    layers: list[nn.Module] = []
+    channels = 12
+    for width in (32, 64, 64, 128, 128):
+        layers += [nn.Conv1d(channels, width, 7, padding=3), nn.ReLU(), nn.MaxPool1d(2)]
+        channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(channels, 5))
+
+
+class SmallCnn(nn.Module):
+    """Two convolutions and two dense layers, functional activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1)
+        self.fc1, self.fc2 = nn.Linear(64 * 64, 128), nn.Linear(128, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the network."""
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc2(F.relu(self.fc1(x.flatten(1))))
+
+
+#: Name -> (factory, input shape).
+MODELS = {
+    "vgg16_b1": (vgg16, (1, 3, 224, 224)),
+    "vgg16_b8": (vgg16, (8, 3, 224, 224)),
+    "resnet50_b1": (resnet50, (1, 3, 224, 224)),
+    "resnet50_b8": (resnet50, (8, 3, 224, 224)),
+    "ecg_b8": (ecg, (8, 12, 5000)),
+    "small_cnn_b64": (SmallCnn, (64, 3, 32, 32)),
+}
