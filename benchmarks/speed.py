@@ -114,9 +114,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(
-        f"torch {torch.__version__}, {arguments.threads} thread(s), {platform.machine()}, Python {platform.python_version()}"
-    )
+    print(f"torch {torch.__version__}, {arguments.threads} thread(s), {platform.machine()}")
     print("\n| model | what | ratio to gradient | seconds | first call |\n|---|---|---|---|---|")
     results = []
     for name in arguments.models:

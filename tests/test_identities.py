@@ -212,3 +212,32 @@ def test_scaling_behind_an_einsum_is_an_operation_of_its_own():
     ours = sx.explain(Einsum().double(), x, "lrp_z").relevance
     theirs = sx.explain(Einsum().double(), x, "gradient_x_input").relevance
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrp_zplus"])
+def test_constants_that_join_the_activations_may_be_negative(method):
+    """Terms are dropped where x cannot be negative; a constant that is concatenated can be."""
+
+    class Joined(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = torch.nn.Linear(4, 3), torch.nn.Linear(5, 2)
+
+        def forward(self, x):
+            constant = torch.full((len(x), 2), -2.0, dtype=x.dtype)
+            return self.second(torch.cat([torch.relu(self.first(x)), constant], dim=1))
+
+    x = RNG.normal(size=(3, 4))
+    model = Joined().double()
+    ours = sx.explain(model, x, method).relevance
+    dense = torch.nn.Sequential(model.first, torch.nn.ReLU(), Negatives(), model.second)
+    np.testing.assert_allclose(ours, sx.explain(dense, x, method).relevance, rtol=1e-10)
+
+
+class Negatives(torch.nn.Module):
+    """The same constants, made of the input by a function whose sign is not known."""
+
+    def forward(self, x):
+        known = x[:, :1] - x[:, :1]
+        return torch.cat([x, known - 2.0, known - 2.0], dim=1)

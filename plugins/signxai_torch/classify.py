@@ -133,11 +133,12 @@ def _interpolation(node: Node) -> Traits | None:
 
 def _pad(node: Node) -> Traits | None:
     named = node.bound()
-    zero = named.get("mode", "constant") == "constant" and not named.get("value")
+    constant = named.get("mode", "constant") == "constant"
+    zero = constant and not named.get("value")
     grows = all(amount >= 0 for amount in named["pad"])
     options = {k: v for k, v in named.items() if k not in ("input", "pad", "value")}
     linear = Invocation(node.recorded.function, (Slot(0), named["pad"]), options)
-    return Traits(kind="shape", padding=zero and grows, linear=linear)
+    return Traits(kind="shape", padding=zero and grows, constants=constant and not zero, linear=linear)
 
 
 def _join(node: Node) -> Traits | None:
@@ -146,7 +147,7 @@ def _join(node: Node) -> Traits | None:
     if not any(tensors_of(value) for value in (*recorded.args, *recorded.kwargs.values())):
         return Traits(kind="shape")
     kwargs = {key: _zeroed(value) for key, value in recorded.kwargs.items()}
-    return Traits(kind="shape", linear=Invocation(recorded.function, _zeroed(recorded.args), kwargs))
+    return Traits(kind="shape", constants=True, linear=Invocation(recorded.function, _zeroed(recorded.args), kwargs))
 
 
 def _zeroed(value: Any) -> Any:
@@ -162,7 +163,8 @@ def _setitem(node: Node) -> Traits | None:
     if _has_slot(index):
         return None
     value = value if isinstance(value, Slot) else 0.0
-    return Traits(kind="shape", linear=Invocation(node.recorded.function, (_zeroed(target), index, value)))
+    linear = Invocation(node.recorded.function, (_zeroed(target), index, value))
+    return Traits(kind="shape", constants=True, linear=linear)
 
 
 def _has_slot(value: Any) -> bool:
@@ -206,5 +208,5 @@ _HANDLERS: dict[str, Callable[[Node], Traits | None]] = {
     **dict.fromkeys(("clamp", "hardtanh", "clamp_min", "clamp_max"), _clamp),
     "threshold": _threshold,
     "setitem": _setitem,
-    "overwrite": lambda _: Traits(kind="shape"),
+    "overwrite": lambda _: Traits(kind="shape", constants=True),
 }

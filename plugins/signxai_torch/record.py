@@ -27,7 +27,7 @@ from signxai_torch.ledger import Ledger, memory
 from signxai_torch.rewrite import at_inference
 from signxai_torch.traits import Node
 
-_TRAITS = ("kind", "function", "parameters", "signs", "channel_axis", "padding", "note")
+_TRAITS = ("kind", "function", "parameters", "signs", "channel_axis", "padding", "constants", "note")
 
 
 class Run(TorchFunctionMode):

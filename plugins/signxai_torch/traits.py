@@ -36,6 +36,7 @@ class Traits:
     signs: tuple[int, ...] = ()
     channel_axis: int | None = None
     padding: bool = False
+    constants: bool = False
     note: str = ""
     linear: Invocation | None = None
     layout: Layout | None = None

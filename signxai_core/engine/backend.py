@@ -57,6 +57,9 @@ class Operation:
         folded into the operation.
     padding
         ``shape`` only: the operation pads with zeros, nothing else.
+    constants
+        ``shape`` only: some of its numbers are constants of its own (concatenation with a constant,
+        padding with a number), so that they may be negative whatever the input is.
     note
         ``other`` only: why it has no better kind.
     call
@@ -73,6 +76,7 @@ class Operation:
     signs: tuple[int, ...] = ()
     channel_axis: int | None = None
     padding: bool = False
+    constants: bool = False
     note: str = ""
     call: Any = attrs.field(default=None, repr=False)
 

@@ -211,7 +211,8 @@ def _positions(recording: Recording, groups: tuple[Group, ...]) -> tuple[frozens
 def _non_negative(operations: Iterable[Operation]) -> frozenset[int]:
     found: set[int] = set()
     for operation in operations:
-        inherits = operation.kind in _KEEPS_SIGN or (operation.kind == "sum" and min(operation.signs) > 0)
-        if operation.function in _NON_NEGATIVE or (inherits and found.issuperset(operation.inputs)):
+        keeps = operation.kind in _KEEPS_SIGN and not operation.constants
+        adds = operation.kind == "sum" and min(operation.signs) > 0
+        if operation.function in _NON_NEGATIVE or ((keeps or adds) and found.issuperset(operation.inputs)):
             found.update(operation.outputs)
     return frozenset(found)
