@@ -176,3 +176,20 @@ def test_where_prints_and_matches():
     assert not where.matches(**{**found, "positions": frozenset()})
     assert Where(functions={"linear"}).matches(**found)
     assert Pass().formula() == "R_in = R"
+
+
+def test_a_method_prints_as_a_list_of_its_parts():
+    assert str(sx.parse("lrpsign_epsilon_0_25_std_x_mu_0_5")).splitlines() == [
+        "family: lrp (textbook)",
+        "seed: the selected output",
+        "input layer: SIGN",
+        "convolution|dense|normalisation|scaling: epsilon 0.25·std(x)",
+        "average_pooling|interpolation|sum: norm",
+        "activation|dropout: pass",
+        "max_pooling|shape: exact VJP",
+    ]
+    shown = str(sx.parse("guided_grad_cam_VGG16ILSVRC", convention="signxai"))
+    assert "family: cam (signxai)" in shown
+    assert "relu|relu6: clip, then exact VJP" in shown
+    assert "preset: VGG16ILSVRC" in shown
+    assert str(sx.parse("smoothgrad_x_sign_mu_0_5")).endswith("map times: sgn(x − 0.5)")

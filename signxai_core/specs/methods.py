@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.composites import Composite
 from signxai_core.specs.conventions import TEXTBOOK
-from signxai_core.specs.rules import Rule
-from signxai_core.specs.values import Missing, Value, to_optional_value, to_value
+from signxai_core.specs.rules import LinearRule
+from signxai_core.specs.values import Value, to_optional_value, to_value
 
 Family = Literal["gradient", "cam", "lrp", "control"]
 Seed = Literal["one", "logit"]
@@ -167,8 +167,8 @@ class MethodSpec:
     family: Family = attrs.field(validator=attrs.validators.in_(("gradient", "cam", "lrp", "control")))
     composite: Composite = attrs.field(validator=attrs.validators.instance_of(Composite))
     seed: Seed = attrs.field(default="one", validator=attrs.validators.in_(("one", "logit")))
-    input_layer: Rule | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Rule))
+    input_layer: LinearRule | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(get_args(LinearRule)))
     )
     modifier: Mix | Sign | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of((Mix, Sign)))
@@ -184,7 +184,13 @@ class MethodSpec:
     prefix: str | None = attrs.field(default=None, eq=False)
     phrase: Phrase | None = attrs.field(default=None, eq=False)
 
-
-def is_missing(value: object) -> bool:
-    """Return whether a parameter still has to be given."""
-    return isinstance(value, Missing)
+    def __str__(self) -> str:
+        lines = [f"family: {self.family} ({self.convention})"]
+        lines.append(f"seed: {'the selected output' if self.seed == 'logit' else '1'}")
+        lines += [f"input layer: {self.input_layer.name}"] if self.input_layer is not None else []
+        lines += [f"{entry.where}: {entry.rule.name}" for entry in self.composite.entries]
+        lines += [f"sampling: {self.sampling}"] if self.sampling is not None else []
+        lines += [f"class-activation map: {self.cam}"] if self.cam is not None else []
+        lines += [f"map times: {self.modifier.formula('x')}"] if self.modifier is not None else []
+        lines += [f"preset: {self.preset.name}"] if self.preset is not None else []
+        return "\n".join(lines)
