@@ -6,17 +6,22 @@ A method is data, a rule is data, a name is parsed, and every backend interprets
 """
 
 from signxai_core.api import backends, dump, explain, explain_many, load, methods, name, parse, plan, rules
+from signxai_core.compare import Compared, Comparison, compare
 from signxai_core.explanation import Conservation, Explanation
+from signxai_core.layer_rules import with_rules
 from signxai_core.specs import MethodSpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Compared",
+    "Comparison",
     "Conservation",
     "Explanation",
     "MethodSpec",
     "__version__",
     "backends",
+    "compare",
     "dump",
     "explain",
     "explain_many",
@@ -26,4 +31,5 @@ __all__ = [
     "parse",
     "plan",
     "rules",
+    "with_rules",
 ]

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from signxai_core import config, grammar
-from signxai_core.engine.attribute import Outcome, attribute, make_plan
-from signxai_core.engine.backend import Backend
+from signxai_core.calls import (
+    Progress,
+    backend_for,
+    check_common,
+    check_seed,
+    configured,
+    convention_of,
+    explain_specs,
+    spec_of,
+    taken,
+)
+from signxai_core.engine.attribute import make_plan
 from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Run, raw_of
-from signxai_core.errors import BackendError, ParameterError, UnknownNameError
-from signxai_core.explanation import Conservation, Explanation
-from signxai_core.registry import Declared, Owned, Registry, declare, registry
-from signxai_core.specs import CONVENTIONS, TEXTBOOK, Convention, MethodSpec
-
-Progress = bool | Callable[[int, int], None]
+from signxai_core.errors import ParameterError
+from signxai_core.explanation import Explanation
+from signxai_core.registry import Declared, declare, registry
+from signxai_core.specs import TEXTBOOK, MethodSpec
 
 
 def methods() -> tuple[str, ...]:
@@ -51,7 +58,7 @@ def parse(name: str, *, convention: str = TEXTBOOK.name) -> MethodSpec:
     >>> sx.parse("lrpsign_epsilon_0_37_mu_neg_1_25").family
     'lrp'
     """
-    return grammar.parse(name, registry(), _convention(convention))
+    return grammar.parse(name, registry(), convention_of(convention))
 
 
 def name(spec: MethodSpec) -> str:
@@ -103,7 +110,7 @@ def load(path: str | Path) -> Declared:
 
 def dump(spec: MethodSpec, name: str = "method") -> str:
     """Return a method as TOML text; :func:`load` on a file with it gives an equal method."""
-    return config.dump(spec, name)
+    return config.dump(spec, name, registry())
 
 
 def plan(
@@ -123,9 +130,9 @@ def plan(
     Parameters are those of :func:`explain`.
     """
     found = registry()
-    label, spec = _configured(method, parameters, _convention(convention), found)
-    engine = _backend(model, backend, found)
-    run = Run(engine, model, engine.prepare(model, x), _seed(seed), strict, lambda _: None)
+    label, spec = configured(method, parameters, convention_of(convention), found)
+    engine = backend_for(model, backend, found)
+    run = Run(engine, model, engine.prepare(model, x), check_seed(seed), strict, lambda _: None)
     run.start(target)
     return make_plan(run, label, spec, raw_of(spec, seed))
 
@@ -183,8 +190,8 @@ def explain(
         One of its subclasses; nothing is left half done.
     """
     found = registry()
-    label, spec = _configured(method, parameters, _convention(convention), found)
-    (explanation,) = _explain(
+    label, spec = configured(method, parameters, convention_of(convention), found)
+    (explanation,) = explain_specs(
         model, x, {label: spec}, target, backend=backend, seed=seed, strict=strict, progress=progress, found=found
     ).values()
     return explanation
@@ -216,124 +223,20 @@ def explain_many(
     if isinstance(methods, (str, MethodSpec)):
         raise ParameterError(f"methods must be several names, got one: {methods!r}; use explain for one method")
     found = registry()
-    chosen = _convention(convention)
-    specs = [(given, _spec(given, chosen, found)) for given in methods]
+    chosen = convention_of(convention)
+    specs = [(given, spec_of(given, chosen, found)) for given in methods]
     if not specs:
         raise ParameterError("methods is empty; give at least one name")
-    _check_common(specs, parameters, found)
-    configured = dict(_configured(given, _taken(spec, parameters, found), chosen, found) for given, spec in specs)
-    return _explain(
-        model, x, configured, target, backend=backend, seed=seed, strict=strict, progress=progress, found=found
+    check_common(specs, parameters, found)
+    labelled: dict[str, MethodSpec] = {}
+    for given, spec in specs:
+        label, full = configured(given, taken(spec, parameters, found), chosen, found)
+        if labelled.get(label, full) != full:  # methods without a name share one description
+            label = f"{label} #{len(labelled) + 1}"
+        labelled[label] = full
+    return explain_specs(
+        model, x, labelled, target, backend=backend, seed=seed, strict=strict, progress=progress, found=found
     )
-
-
-def _taken(spec: MethodSpec, parameters: Mapping[str, Any], found: Registry) -> dict[str, Any]:
-    known = grammar.parameters(spec, found)
-    return {key: value for key, value in parameters.items() if key in known and not known[key].stated}
-
-
-def _check_common(
-    specs: Iterable[tuple[str | MethodSpec, MethodSpec]], parameters: Mapping[str, Any], found: Registry
-) -> None:
-    free = {key for _, spec in specs for key, p in grammar.parameters(spec, found).items() if not p.stated}
-    for key in parameters:
-        if key not in free:
-            raise ParameterError(
-                f"none of the methods takes the parameter {key!r}; parameters that their names leave open: "
-                f"{', '.join(sorted(free)) or 'none'}"
-            )
-
-
-def _explain(
-    model: Any,
-    x: Any,
-    specs: Mapping[str, MethodSpec],
-    target: Any,
-    *,
-    backend: str | None,
-    seed: str | None,
-    strict: bool,
-    progress: Progress,
-    found: Registry,
-) -> dict[str, Explanation]:
-    engine = _backend(model, backend, found)
-    with _reporter(progress) as report:
-        outcome = attribute(
-            engine, model, engine.prepare(model, x), specs, target, seed=_seed(seed), strict=strict, progress=report
-        )
-    return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}
-
-
-def _explanation(label: str, spec: MethodSpec, outcome: Outcome, engine: Backend, found: Registry) -> Explanation:
-    result = outcome.results[label]
-    return Explanation(
-        relevance=result.relevance,
-        target=outcome.target,
-        output=outcome.output,
-        method=grammar.describe(spec, found),
-        spec=spec,
-        convention=spec.convention,
-        backend=engine.name,
-        plan=result.plan,
-        conservation=Conservation(result.total, result.expected),
-    )
-
-
-def _convention(given: str) -> Convention:
-    if given not in CONVENTIONS:
-        raise UnknownNameError("convention", str(given), CONVENTIONS)
-    return CONVENTIONS[given]
-
-
-def _seed(given: str | None) -> str | None:
-    if given not in (None, "one", "logit"):
-        raise ParameterError(f"seed must be None, 'one' or 'logit', got {given!r}")
-    return given
-
-
-def _spec(method: str | MethodSpec, convention: Convention, found: Registry) -> MethodSpec:
-    if not isinstance(method, MethodSpec):
-        return grammar.parse(method, found, convention)
-    if convention is TEXTBOOK or convention.name == method.convention:
-        return method
-    return grammar.parse(grammar.unparse(method, found), found, convention)
-
-
-def _configured(
-    method: str | MethodSpec, parameters: Mapping[str, Any], convention: Convention, found: Registry
-) -> tuple[str, MethodSpec]:
-    spec = _spec(method, convention, found)
-    label = method if isinstance(method, str) else grammar.describe(spec, found)
-    return label, grammar.configure(spec, parameters, found, label)
-
-
-def _backend(model: Any, given: str | None, found: Registry) -> Backend:
-    if given is not None:
-        owned: Owned | None = found.backend(given)
-    else:
-        owned = next((owned for owned in found.backends.values() if owned.entry.claims(model)), None)
-    if owned is None:
-        raise BackendError(
-            f"no backend claims a model of type {type(model).__module__}.{type(model).__qualname__}; for a plain "
-            f"callable give backend=, one of: {', '.join(found.backends) or 'none is registered'}"
-        )
-    made: Backend = owned.make()
-    return made
-
-
-@contextlib.contextmanager
-def _reporter(progress: Progress) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that reports progress as asked."""
-    if not isinstance(progress, bool):
-        yield progress
-    elif not progress:
-        yield lambda done, total: None
-    else:
-        from rich.progress import Progress as Bar  # noqa: PLC0415 - only where a bar is shown
-
-        with Bar(transient=True) as bar:
-            task = bar.add_task("explaining", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 __all__ = [

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
+
+if importlib.util.find_spec("triton") is not None:
+    import triton  # noqa: F401 - loaded after TensorFlow it aborts the process
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ import torch
 from test_cli import fail, place, run, succeed
 
 import signxai_core as sx
-from signxai_core.errors import FileError, InputError, ParameterError
+from signxai_core.errors import FileError, InputError, ParameterError, UnknownNameError
 from signxai_core.registry import process
 
 # Explain and plan
@@ -173,3 +173,30 @@ def test_configuration_files(place, tmp_path):
     finally:
         process._FILES.clear()
         process.registry.cache_clear()
+
+
+# Rules of single layers
+
+
+def test_rules_of_layers_are_planned_computed_and_recomputed(place, tmp_path):
+    arguments = (f"{place}:images", "x.npy")
+    rules = ("--rule", "0=gamma:0.25", "--rule", "no*=flat")
+    text = succeed("plan", *arguments, "-m", "lrpsign_epsilon_1", *rules)
+    assert "gamma 0.25" in text
+    assert "no operation has a path like 'no*'" in text
+    text = succeed("explain", *arguments, "-m", "lrp*_epsilon_1", *rules, "-o", "out", "--pictures", "none")
+    assert "warning: no operation has a path like 'no*'" in text
+    with np.load(tmp_path / "out/explanations.npz", allow_pickle=False) as found:
+        relevance, x = found["maps/lrpsign_epsilon_1"], found["inputs"]
+        np.testing.assert_array_equal(relevance, found["maps/lrpz_epsilon_1"])  # the rule replaces both input layers
+    spec = sx.with_rules("lrpsign_epsilon_1", {"0": "gamma:0.25"})
+    wanted = sx.explain(_model(place).images(), x, spec).relevance
+    np.testing.assert_allclose(relevance, wanted, rtol=1e-5, atol=1e-7)
+    assert "maps are the same" in succeed("recompute", "out/explanations.npz", f"{place}:images")
+
+
+def test_rules_of_layers_that_are_wrong(place):
+    arguments = ("plan", f"{place}:images", "x.npy", "-m", "lrp_z", "--rule")
+    assert "expected PATH=RULE, got 'features'" in run(*arguments, "features").output
+    assert "unknown rule 'gama'" in fail(UnknownNameError, *arguments, "*=gama")
+    assert "a rule for '*' is given twice" in fail(ParameterError, *arguments, "*=flat", "--rule", "*=z")

@@ -193,3 +193,11 @@ def test_many_gives_parameters_to_those_that_leave_them_open(branching):
         sx.explain_many(model, x, "lrp_z")
     with pytest.raises(ParameterError, match="methods is empty"):
         sx.explain_many(model, x, [])
+
+
+def test_methods_without_a_name_are_kept_apart(branching):
+    model, x = branching
+    nameless = [attrs.evolve(sx.parse("lrp_z"), seed=seed, phrase=None) for seed in ("one", "logit")]
+    maps = sx.explain_many(model, x, [attrs.evolve(sx.parse("lrpz_z"), seed="one", phrase=None), *nameless[:1]])
+    assert len(maps) == 2
+    assert all(result.relevance.shape == x.shape for result in maps.values())

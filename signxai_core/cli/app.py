@@ -13,17 +13,18 @@ import warnings
 from pathlib import Path
 from typing import Annotated, TextIO
 
+import attrs
 import typer
 from rich.console import Console
 
 import signxai_core as sx
-from signxai_core.cli import listing, models, options, show
+from signxai_core.cli import comparing, experiment, listing, models, options, show
 from signxai_core.cli import recompute as recomputing
 from signxai_core.cli import run as running
-from signxai_core.cli.inputs import Reading, read
+from signxai_core.cli.inputs import read
 from signxai_core.cli.selection import matching, select
 from signxai_core.errors import InputError, SignxaiError, SignxaiWarning
-from signxai_core.registry import discover
+from signxai_core.registry import discover, registry
 
 app = typer.Typer(
     name="signxai",
@@ -111,6 +112,12 @@ def show_method(
 
 
 @app.command()
+def rules(config: options.ConfigOption = None) -> None:
+    """List the rules of propagation, and the plugins that they come from."""
+    Console().print(listing.rules(registry()))
+
+
+@app.command()
 def plugins(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what each plugin registered.")] = False,
 ) -> None:
@@ -124,26 +131,6 @@ def plugins(
         typer.echo(f"problem: {problem}", err=True)
 
 
-def _reading(  # one parameter per option
-    layout: options.Layout,
-    size: str | None,
-    scale: str | None,
-    mean: str | None,
-    std: str | None,
-    grey: bool,
-    key: str | None,
-) -> Reading:
-    return Reading(
-        layout=layout.value,
-        size=options.size(size),
-        scale=options.scale(scale),
-        mean=options.numbers(mean, "--mean"),
-        std=options.numbers(std, "--std"),
-        grey=grey,
-        key=key,
-    )
-
-
 @app.command()
 def plan(
     model: options.ModelArgument,
@@ -154,7 +141,8 @@ def plan(
     backend: options.BackendOption = None,
     strict: options.StrictOption = True,
     set_: options.SetOption = None,
-    layout: options.LayoutOption = options.Layout.channels_first,
+    rule: options.RuleOption = None,
+    layout: options.LayoutOption = None,
     size: options.SizeOption = None,
     scale: options.ScaleOption = None,
     mean: options.MeanOption = None,
@@ -164,10 +152,13 @@ def plan(
     config: options.ConfigOption = None,
 ) -> None:
     """Show which rule every operation of the model gets, and why."""
+    how = options.reading(size, scale, mean, std, grey, key)
+    loaded = models.load(model, weights=weights, backend=backend)
+    place = models.layout(loaded, layout, backend)
     found = sx.plan(
-        models.load(model, weights=weights, backend=backend),
-        read(inputs, _reading(layout, size, scale, mean, std, grey, key)).array,
-        method,
+        loaded,
+        read(inputs, attrs.evolve(how, layout=place)).array,
+        sx.with_rules(method, options.rules(rule), convention=convention.value),
         backend=backend,
         convention=convention.value,
         strict=strict,
@@ -190,7 +181,8 @@ def explain(
     seed: options.SeedOption = None,
     strict: options.StrictOption = True,
     set_: options.SetOption = None,
-    layout: options.LayoutOption = options.Layout.channels_first,
+    rule: options.RuleOption = None,
+    layout: options.LayoutOption = None,
     size: options.SizeOption = None,
     scale: options.ScaleOption = None,
     mean: options.MeanOption = None,
@@ -205,7 +197,10 @@ def explain(
 ) -> None:
     """Compute relevance maps; write them as .npz, as pictures and as a table."""
     parameters = options.parameters(set_)
-    samples = read(inputs, _reading(layout, size, scale, mean, std, grey, key))
+    how = options.reading(size, scale, mean, std, grey, key)
+    loaded = models.load(model, weights=weights, backend=backend)
+    place = models.layout(loaded, layout, backend)
+    samples = read(inputs, attrs.evolve(how, layout=place))
     request = {
         "target": options.target(target),
         "convention": convention.value,
@@ -216,11 +211,12 @@ def explain(
     job = running.Job(
         inputs=samples,
         selection=select(method, exclude=exclude or (), ndim=samples.array.ndim, given=parameters),
-        model=models.load(model, weights=weights, backend=backend),
+        model=loaded,
         request=request,
         parameters=parameters,
+        rules=options.rules(rule),
         output=output,
-        layout=layout.value,
+        layout=place,
         pictures=pictures,
         overwrite=overwrite,
     )
@@ -245,10 +241,15 @@ def recompute(
         raise typer.Exit(1)
 
 
+app.command(name="compare")(comparing.compare)
+app.command(name="run")(experiment.run_experiment)
+app.command(name="schema")(experiment.schema)
+
+
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that the files go to.")] = Path("signxai-demo"),
-    backend: Annotated[str, typer.Option(help="Backend that trains and explains.")] = "torch",
+    backend: Annotated[str, typer.Option(help="Backend that trains and explains: torch, tensorflow.")] = "torch",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
     methods: Annotated[str, typer.Option(metavar="PATTERN", help="Glob pattern of the methods to compute.")] = "*",
     overwrite: options.OverwriteOption = False,

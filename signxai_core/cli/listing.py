@@ -54,6 +54,7 @@ def grouped(names: Iterable[str]) -> dict[str, list[str]]:
 def as_json(names: Sequence[str]) -> list[dict[str, Any]]:
     """Describe methods for other programs."""
     found = []
+    listed = registry().methods
     for name in names:
         spec = sx.parse(name)
         values = {key: parameter.value for key, parameter in parameters(spec, registry()).items()}
@@ -62,6 +63,7 @@ def as_json(names: Sequence[str]) -> list[dict[str, Any]]:
                 "name": name,
                 "family": spec.family,
                 "group": group(spec),
+                "owner": listed[name].owner if name in listed else None,
                 "seed": spec.seed,
                 "parameters": list(values),
                 "required": [key for key, value in values.items() if value is MISSING],
@@ -111,6 +113,16 @@ def plugins(found: Registry) -> Table:
         table.add_column(column, overflow="fold")
     for info in found.plugins:
         table.add_row(info.name, info.value, info.distribution, info.status)
+    return table
+
+
+def rules(found: Registry) -> Table:
+    """Return the rules, who registered each, and where it comes from."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("rule", "plugin", "reference"):
+        table.add_column(column, overflow="fold")
+    for name, owned in found.rules.items():
+        table.add_row(name, owned.owner, owned.entry.reference)
     return table
 
 

@@ -1,4 +1,4 @@
-"""Finding the user's model: ``package.module:callable``, and its weights."""
+"""Finding the user's model: ``package.module:callable`` or what a backend loads, and its weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from signxai_core.cli import packages
+from signxai_core.cli import options, packages
+from signxai_core.cli.guard import import_order
+from signxai_core.cli.inputs import Layout
 from signxai_core.errors import BackendError, FileError, ModelError
 from signxai_core.registry import registry
 
@@ -21,25 +23,47 @@ def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
     Parameters
     ----------
     path
-        ``package.module:name``; the current folder can be imported from. ``name`` is a callable
-        that returns the model, or the model itself.
+        What a backend loads itself (a file, a folder, a name), or ``package.module:name``; the
+        current folder can be imported from. ``name`` is a callable that returns the model, or the
+        model itself.
     weights
         File that the backend's own loader reads.
     backend
-        Name of the backend, where the model's class does not tell.
+        Name of the backend, where neither the path nor the model's class tells.
     """
+    owner = _loaded_by(path, backend)
+    if owner is not None:
+        return packages.loading(owner).load_model(path, weights)
     if weights is not None and not weights.is_file():
         raise FileError(f"the weights {weights} are not a file")
-    found = _find(path)
-    model = found if _claimed_by(found) is not None else _call(found, path)
+    with import_order():
+        found = _find(path)
+        model = found if _claimed_by(found) is not None else _call(found, path)
     if weights is not None:
         packages.loading(backend or _backend_of(model, path)).load_weights(model, weights)
     return model
 
 
+def layout(model: object, given: options.Layout | None, backend: str | None) -> Layout:
+    """Return where the model has its channels: as given, or where its backend usually has them."""
+    if given is not None:
+        return given.value
+    known = packages.formats().get(backend or _claimed_by(model) or "")
+    return "channels_first" if known is None else known.LAYOUT
+
+
+def _loaded_by(path: str, backend: str | None) -> str | None:
+    """Return the backend that loads ``path`` itself, if one does."""
+    owners = [name for name, known in packages.formats().items() if known.takes(path)]
+    if owners and backend is not None and backend not in owners:
+        raise BackendError(f"the model {path!r} is for the backend {owners[0]!r}, not for {backend!r}")
+    return backend if backend in owners else next(iter(owners), None)
+
+
 def _find(path: str) -> Any:
     if _PATH.fullmatch(path) is None:
-        raise ModelError(f"the model {path!r} is not of the form 'package.module:callable'")
+        others = "".join(f"; {name} also takes {known.TAKES}" for name, known in packages.formats().items())
+        raise ModelError(f"the model {path!r} is not of the form 'package.module:callable'{others}")
     module_name, _, attribute = path.partition(":")
     folder = str(Path.cwd())
     if folder not in sys.path:

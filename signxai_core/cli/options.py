@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 import signxai_core as sx
+from signxai_core.cli import inputs
 from signxai_core.errors import FileError, ParameterError
 
 
@@ -60,7 +61,11 @@ def _load(files: list[Path] | None) -> list[Path] | None:
     return files
 
 
-ModelArgument = Annotated[str, typer.Argument(help="package.module:callable; the callable returns the model.")]
+_MODEL = (
+    "package.module:callable, which returns the model; for TensorFlow also a .keras file, the folder of a "
+    "SavedModel, or keras.applications:NAME."
+)
+ModelArgument = Annotated[str, typer.Argument(help=_MODEL)]
 InputsArgument = Annotated[list[Path], typer.Argument(help="Images, .npy, .npz, or CSV time series.")]
 MethodOption = Annotated[
     list[str],
@@ -69,7 +74,12 @@ MethodOption = Annotated[
 ExcludeOption = Annotated[
     list[str] | None, typer.Option("--exclude", help="Glob pattern of methods to leave out; repeatable.")
 ]
-WeightsOption = Annotated[Path | None, typer.Option(help="Weights: .safetensors, or a torch state dict.")]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Weights: .safetensors or a torch state dict; .weights.h5 or .keras; for keras.applications also imagenet."
+    ),
+]
 TargetOption = Annotated[
     str | None, typer.Option(help="Class to explain: one index, or one per sample ('3,5'); default: the arg-max.")
 ]
@@ -81,13 +91,20 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Parameter as key=value: mu, epsilon, low, high, steps, ...; arrays: mu=@file.npy."),
 ]
+RuleOption = Annotated[
+    list[str] | None,
+    typer.Option("--rule", help="Rule of layers as PATH=RULE, before all others: 'features.*=gamma:0.25'; repeatable."),
+]
 ConfigOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--config", callback=_load, is_eager=True, metavar="FILE", help="TOML file that declares methods; repeatable."
     ),
 ]
-LayoutOption = Annotated[Layout, typer.Option(help="Where the model expects the channels.")]
+LayoutOption = Annotated[
+    Layout | None,
+    typer.Option(help="Where the model expects the channels [default: first; last for TensorFlow]."),
+]
 SizeOption = Annotated[str | None, typer.Option(help="Resize images, HEIGHTxWIDTH.")]
 ScaleOption = Annotated[str | None, typer.Option(help="What pixel values 0 and 255 become, LOW,HIGH [default: 0,1].")]
 MeanOption = Annotated[str | None, typer.Option(help="Taken off after scaling, one per channel: 0.485,0.456,0.406.")]
@@ -130,6 +147,25 @@ def size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
+def reading(  # one parameter per option
+    size_: str | None,
+    scale_: str | None,
+    mean: str | None,
+    std: str | None,
+    grey: bool,  # noqa: FBT001 - handed on from a command
+    key: str | None,
+) -> inputs.Reading:
+    """Turn the options on inputs into one value; the model decides about the layout."""
+    return inputs.Reading(
+        size=size(size_),
+        scale=scale(scale_),
+        mean=numbers(mean, "--mean"),
+        std=numbers(std, "--std"),
+        grey=grey,
+        key=key,
+    )
+
+
 def target(text: str | None) -> int | list[int] | None:
     """Turn ``"3"`` or ``"3,5"`` into what ``explain`` takes as target."""
     if text is None:
@@ -158,6 +194,19 @@ def parameters(assignments: Sequence[str] | None) -> dict[str, Any]:
         if key in found:
             raise ParameterError(f"the parameter {key!r} is given twice")
         found[key] = _value(text)
+    return found
+
+
+def rules(assignments: Sequence[str] | None) -> dict[str, str]:
+    """Turn ``["features.*=gamma:0.25"]`` into what ``with_rules`` takes."""
+    found: dict[str, str] = {}
+    for assignment in assignments or ():
+        path, equals, rule = assignment.partition("=")
+        if not equals or not path or not rule:
+            raise typer.BadParameter(f"expected PATH=RULE, got {assignment!r}", param_hint="--rule")
+        if path in found:
+            raise ParameterError(f"a rule for {path!r} is given twice")
+        found[path] = rule
     return found
 
 

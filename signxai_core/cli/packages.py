@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,26 @@ def need(*packages: str, purpose: str) -> None:
         raise MissingPackageError(absent, purpose)
 
 
+class Formats(Protocol):
+    """Module ``formats`` in the package of a backend's factory, where it has one; imports no framework.
+
+    It says which texts name a model that the backend's ``loading`` loads: files, folders, names.
+    """
+
+    #: Those texts in words, for errors.
+    TAKES: str
+    #: Where models of this backend usually have their channels.
+    LAYOUT: Literal["channels_first", "channels_last"]
+
+    def takes(self, text: str) -> bool:
+        """Return whether ``text`` names such a model."""
+
+
 class Loading(Protocol):
-    """Module ``loading`` in the package of a backend's factory: how its weights are read."""
+    """Module ``loading`` in the package of a backend's factory: how its weights and models are read."""
+
+    def load_model(self, text: str, weights: Path | None) -> Any:
+        """Return the model that ``text`` names, weights filled in; only with a module ``formats``."""
 
     def load_weights(self, model: Any, path: Path) -> None:
         """Fill ``model`` from a file, without ever running code that the file holds.
@@ -75,8 +93,21 @@ class DemoModel(Protocol):
         """Return name and version of the framework."""
 
 
+def formats() -> dict[str, Formats]:
+    """Return, by backend, the modules that know names of models; no framework is imported."""
+    found: dict[str, Formats] = {}
+    for name in registry().backends:
+        path = _path(name, "formats")
+        try:
+            found[name] = cast("Formats", importlib.import_module(path))
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+                raise
+    return found
+
+
 def loading(backend: str) -> Loading:
-    """Return the module that reads weights for ``backend``."""
+    """Return the module that reads weights and models for ``backend``."""
     return cast("Loading", _companion(backend, "loading", "--weights"))
 
 
@@ -85,11 +116,15 @@ def demo_model(backend: str) -> DemoModel:
     return cast("DemoModel", _companion(backend, "demo_model", "signxai demo"))
 
 
+def _path(backend: str, name: str) -> str:
+    """Return the path of ``name`` in the package in which the backend's factory lies."""
+    module = str(registry().backend(backend).entry.factory).partition(":")[0]
+    return f"{module.rpartition('.')[0] or module}.{name}"
+
+
 def _companion(backend: str, name: str, purpose: str) -> Any:
     """Import ``name`` from the package in which the backend's factory lies."""
-    owned = registry().backend(backend)
-    module = str(owned.entry.factory).partition(":")[0]
-    path = f"{module.rpartition('.')[0] or module}.{name}"
+    owned, path = registry().backend(backend), _path(backend, name)
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:

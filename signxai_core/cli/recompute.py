@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-import signxai_core as sx
 from signxai_core.cli.outputs import FORMAT
 from signxai_core.cli.progress import bar
+from signxai_core.cli.run import explain
 from signxai_core.cli.serialise import to_json
 from signxai_core.errors import FileError
 
@@ -76,8 +76,9 @@ def compare(model: Any, stored: Stored, err: Console) -> list[Comparison]:
     """Compute every map again, as it was asked for then."""
     request = dict(stored.metadata["request"])
     parameters = {key: _value(value) for key, value in request.pop("parameters").items()}
+    rules = request.pop("rules", {})
     with bar(err, "explaining") as progress:
-        found = sx.explain_many(model, stored.inputs, list(stored.maps), progress=progress, **request, **parameters)
+        found = explain(model, stored.inputs, list(stored.maps), rules, progress, {**request, **parameters})
     return [
         Comparison(
             name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from signxai_core.cli.packages import need
 from signxai_core.cli.progress import bar
 from signxai_core.cli.selection import Selection
 from signxai_core.errors import InputShapeError
+from signxai_core.explanation import Explanation
 
 MAPS = "explanations.npz"
 TABLE = "table.csv"
@@ -41,6 +42,7 @@ class Job:
     selection: Selection
     request: dict[str, Any]
     parameters: dict[str, Any]
+    rules: dict[str, str]
     output: Path
     layout: Layout
     pictures: Pictures
@@ -68,11 +70,23 @@ def run(job: Job, out: Console, err: Console) -> None:
 
 def _compute(job: Job, err: Console) -> outputs.Result:
     with bar(err, "explaining") as progress:
-        explanations = sx.explain_many(
-            job.model, job.inputs.array, job.selection.names, progress=progress, **job.request, **job.parameters
+        explanations = explain(
+            job.model, job.inputs.array, job.selection.names, job.rules, progress, {**job.request, **job.parameters}
         )
-    request = {**job.request, "parameters": job.parameters}
+    for warning in dict.fromkeys(text for e in explanations.values() for text in e.plan.warnings):
+        err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    request = {**job.request, "parameters": job.parameters, "rules": job.rules}
     return outputs.Result(explanations, job.inputs.array, job.inputs.labels, request)
+
+
+def explain(
+    model: Any, x: Any, names: Sequence[str], rules: Mapping[str, str], progress: Any, arguments: Mapping[str, Any]
+) -> dict[str, Explanation]:
+    """Explain with several methods, all of them with the same rules of layers; by name."""
+    convention = arguments["convention"]
+    methods = [sx.with_rules(name, rules, convention=convention) for name in names] if rules else names
+    found = sx.explain_many(model, x, methods, progress=progress, **arguments)
+    return dict(zip(names, found.values(), strict=True))
 
 
 def _draw(

@@ -1,6 +1,6 @@
 """Configuration files: TOML to specs and back, all mistakes of a file at once."""
 
 from signxai_core.config.converter import make_converter
-from signxai_core.config.load import dump, read
+from signxai_core.config.load import dump, experiments, read
 
-__all__ = ["dump", "make_converter", "read"]
+__all__ = ["dump", "experiments", "make_converter", "read"]

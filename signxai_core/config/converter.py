@@ -1,8 +1,7 @@
-"""Specs to plain TOML values and back.
+"""Specs to plain TOML values and back; :mod:`signxai_core.config.cells` has the smallest ones.
 
-Cells are written as in the table of :data:`WORDS`, or as small tables: ``{positive = 1.25, negative
-= 1}``, ``{constant = 2}``, ``{bound = "low", value = -1}``, ``{mu = 0.5}``. A parameter that is still
-to be given is written ``"parameter"``; arrays are nested lists.
+A rule that is a Python function is written by the name it is registered under, never by its import
+path: no file can name code.
 """
 
 from __future__ import annotations
@@ -15,30 +14,32 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
+from signxai_core.config.cells import (
+    CELLS,
+    WORDS,
+    cell_in,
+    cell_out,
+    is_cell_union,
+    is_value,
+    members,
+    number,
+    value_in,
+    value_out,
+)
+from signxai_core.config.experiments import Experiment
 from signxai_core.specs import (
-    KEEP,
     KINDS,
-    MISSING,
-    NEGATIVE,
-    ONES,
-    POSITIVE,
-    SQUARE,
-    ZERO,
     AnyRule,
-    ArrayValue,
-    Bound,
     Cam,
-    Cell,
     Composite,
-    Constant,
     Control,
     Entry,
     Exact,
+    FunctionRule,
     Integrate,
     Kind,
+    LinearRule,
     MethodSpec,
-    Missing,
-    Mix,
     NormalisationRule,
     Pass,
     Phrase,
@@ -46,29 +47,12 @@ from signxai_core.specs import (
     Rule,
     Sampling,
     Share,
-    Sign,
     Smooth,
-    Square,
     Stabiliser,
     Term,
     Where,
 )
 
-WORDS: Mapping[str, Cell] = MappingProxyType(
-    {
-        "keep": KEEP,
-        "positive": POSITIVE,
-        "negative": NEGATIVE,
-        "square": SQUARE,
-        "ones": ONES,
-        "zero": ZERO,
-        "sign": Sign(),
-    }
-)
-_WORD_OF = {cell: word for word, cell in WORDS.items()}
-#: Table form of a cell, by one key that only it has.
-_TABLES: Mapping[str, type] = MappingProxyType({"positive": Mix, "constant": Constant, "bound": Bound, "mu": Sign})
-_UNSAID = "parameter"
 #: Rules and samplings are told apart by their ``type``.
 RULE_TYPES: Mapping[str, type] = MappingProxyType(
     {"rule": Rule, "pass": Pass, "exact": Exact, "normalisation": NormalisationRule}
@@ -76,68 +60,6 @@ RULE_TYPES: Mapping[str, type] = MappingProxyType(
 SAMPLING_TYPES: Mapping[str, type] = MappingProxyType({"smooth": Smooth, "integrate": Integrate, "control": Control})
 #: What a name stands for: called with the kind of value and what the file says.
 Named = Callable[[str, Any], Any]
-_CELLS = (Mix, Square, Constant, Bound, Sign)
-
-
-def _value_out(value: Any) -> Any:
-    if isinstance(value, Missing):
-        return _UNSAID
-    return value.array.tolist() if isinstance(value, ArrayValue) else value
-
-
-def _value_in(value: Any) -> Any:
-    if value == _UNSAID:
-        return MISSING
-    if isinstance(value, str):
-        raise ValueError(f"expected a number, an array of numbers or {_UNSAID!r}, got {value!r}")  # noqa: TRY004
-    return value
-
-
-def _cell_out(cell: Cell) -> Any:
-    if cell in _WORD_OF:
-        return _WORD_OF[cell]
-    if isinstance(cell, Mix):
-        return {"positive": cell.positive, "negative": cell.negative}
-    if isinstance(cell, Bound):
-        return {"bound": cell.side, "value": _value_out(cell.value)}
-    if isinstance(cell, Sign):
-        return {"mu": _value_out(cell.mu)}
-    assert isinstance(cell, Constant), "every other cell has a word"
-    return {"constant": cell.value}
-
-
-def _cell_in(given: Any, _: Any = None) -> Any:
-    if isinstance(given, str):
-        if given not in WORDS:
-            raise ValueError(f"unknown cell {given!r}; accepted: {', '.join(WORDS)}, or a table")
-        return WORDS[given]
-    if isinstance(given, Mapping):
-        kind = next((kind for key, kind in _TABLES.items() if key in given), None)
-        allowed = {Mix: {"positive", "negative"}, Constant: {"constant"}, Bound: {"bound", "value"}, Sign: {"mu"}}
-        if kind is not None and set(given) <= allowed[kind]:
-            return _cell_from_table(kind, given)
-    raise ValueError(
-        f"expected a cell: one of {', '.join(WORDS)}, {{positive, negative}}, {{constant}}, {{bound, value}} or "
-        f"{{mu}}; got {given!r}"
-    )
-
-
-def _cell_from_table(kind: type, given: Mapping[str, Any]) -> Any:
-    if kind is Mix:
-        if set(given) != {"positive", "negative"}:
-            raise ValueError(f"a mixed cell needs 'positive' and 'negative', got {dict(given)!r}")
-        return Mix(_number(given["positive"]), _number(given["negative"]))
-    if kind is Constant:
-        return Constant(_number(given["constant"]))
-    if kind is Bound:
-        return Bound(given["bound"], _value_in(given.get("value", _UNSAID)))
-    return Sign(_value_in(given["mu"]))
-
-
-def _number(value: Any, _: Any = None) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"expected a number, got {value!r}")  # noqa: TRY004 - one kind of error per file
-    return float(value)
 
 
 def _strict(kind: type) -> Callable[[Any, Any], Any]:
@@ -182,7 +104,28 @@ def _tagged_in(
 
 def _tagged_out(converter: cattrs.Converter, types: Mapping[str, type]) -> Callable[[Any], Any]:
     names = {kind: name for name, kind in types.items()}
-    return lambda value: {"type": names[type(value)], **converter.unstructure(value, type(value))}
+
+    def hook(value: Any) -> Any:
+        if isinstance(value, FunctionRule):
+            return converter.unstructure(value, FunctionRule)
+        return {"type": names[type(value)], **converter.unstructure(value, type(value))}
+
+    return hook
+
+
+def _linear_in(converter: cattrs.Converter, named: Named) -> Callable[[Any, Any], Any]:
+    def hook(given: Any, _: Any = None) -> Any:
+        if given is None:
+            return None
+        if isinstance(given, Mapping):
+            given = {key: value for key, value in given.items() if (key, value) != ("type", "rule")}
+        return converter.structure(given, Rule)
+
+    return hook
+
+
+def _function_out(rule: FunctionRule) -> Any:
+    return {"use": rule.name, **dict(rule.parameters)}
 
 
 def _refuse_names(what: str, given: Any) -> Any:
@@ -201,15 +144,15 @@ def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _strict(kind))
-    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(float, number)
     converter.register_structure_hook_func(_is_literal, _literal)
-    for cell in _CELLS:
-        converter.register_unstructure_hook(cell, _cell_out)
-        converter.register_structure_hook(cell, _cell_in)
-    converter.register_structure_hook_func(_is_cell_union, _cell_in)
-    converter.register_unstructure_hook_func(_is_cell_union, _cell_out)
-    converter.register_structure_hook_func(_is_value, lambda value, _: _value_in(value))
-    converter.register_unstructure_hook_func(_is_value, _value_out)
+    for cell in CELLS:
+        converter.register_unstructure_hook(cell, cell_out)
+        converter.register_structure_hook(cell, cell_in)
+    converter.register_structure_hook_func(is_cell_union, cell_in)
+    converter.register_unstructure_hook_func(is_cell_union, cell_out)
+    converter.register_structure_hook_func(is_value, lambda value, _: value_in(value))
+    converter.register_unstructure_hook_func(is_value, value_out)
     converter.register_structure_hook_func(_is_names, _names_in)
     converter.register_unstructure_hook_func(_is_names, lambda names: None if names is None else sorted(names))
     for cls in (Term, Share, Stabiliser, Pass, Exact, NormalisationRule, Smooth, Integrate, Control):
@@ -217,6 +160,12 @@ def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
     _register(converter, Rule, "rule", named)
     for union, types, what in ((AnyRule, RULE_TYPES, "rule"), (Sampling, SAMPLING_TYPES, "sampling")):
         _register_union(converter, union, types, what, named)
+    converter.register_unstructure_hook(FunctionRule, _function_out)
+    linear = members(LinearRule)
+    converter.register_structure_hook_func(lambda t: members(t) == linear, _linear_in(converter, named))
+    converter.register_unstructure_hook_func(
+        lambda t: members(t) == linear, lambda v: None if v is None else converter.unstructure(v, type(v))
+    )
     _register(converter, Where)
     _register(converter, Entry)
     _register(converter, Composite, "composite", named)
@@ -224,34 +173,21 @@ def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
     _register(converter, Preset)
     _register(converter, Phrase)
     _register(converter, MethodSpec)
+    _register(converter, Experiment)
     return converter
 
 
 def _is_names(kind: Any) -> bool:
-    return any(get_origin(member) is frozenset for member in (kind, *_members(kind)))
+    return any(get_origin(member) is frozenset for member in (kind, *members(kind)))
 
 
 def _names_in(given: Any, kind: Any) -> Any:
     if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
         raise ValueError(f"expected a list of texts, got {given!r}")
-    of_kinds = any(get_args(member) == (Kind,) for member in (kind, *_members(kind)))
+    of_kinds = any(get_args(member) == (Kind,) for member in (kind, *members(kind)))
     if of_kinds and (unknown := [item for item in given if item not in KINDS]):
         raise ValueError(f"unknown operation kind {unknown[0]!r}; accepted: {', '.join(KINDS)}")
     return frozenset(given)
-
-
-def _members(kind: Any) -> frozenset[Any]:
-    return frozenset(get_args(kind)) - {type(None)}
-
-
-def _is_cell_union(kind: Any) -> bool:
-    members = _members(kind)
-    return bool(members) and members <= {*_CELLS} and len(members) > 1
-
-
-def _is_value(kind: Any) -> bool:
-    members = _members(kind)
-    return ArrayValue in members
 
 
 def _register(converter: cattrs.Converter, cls: Any, what: str = "", named: Named = _refuse_names) -> None:
@@ -275,9 +211,9 @@ def _fields(cls: Any) -> str:
 def _register_union(
     converter: cattrs.Converter, union: Any, types: Mapping[str, type], what: str, named: Named
 ) -> None:
-    members = _members(union)
-    converter.register_structure_hook_func(lambda t: _members(t) == members, _tagged_in(converter, types, what, named))
-    converter.register_unstructure_hook_func(lambda t: _members(t) == members, _tagged_out(converter, types))
+    wanted = members(union)
+    converter.register_structure_hook_func(lambda t: members(t) == wanted, _tagged_in(converter, types, what, named))
+    converter.register_unstructure_hook_func(lambda t: members(t) == wanted, _tagged_out(converter, types))
 
 
 __all__ = ["RULE_TYPES", "SAMPLING_TYPES", "WORDS", "make_converter"]

@@ -25,6 +25,12 @@
     name = "lrpsoft_mine"
     parameters = { mu = 0.5 }
 
+    [experiments.main]                 # what 'signxai run FILE' computes; loading does nothing with it
+    model = "package.module:callable"
+    inputs = ["x.npy"]
+    methods = ["ours", "lrp_*"]
+    output = "explained"
+
 Nothing in a file is executed: factories are those that plugins registered.
 """
 
@@ -41,11 +47,12 @@ from tomlkit.exceptions import TOMLKitError
 
 from signxai_core import grammar
 from signxai_core.config.converter import make_converter
-from signxai_core.errors import ConfigError, FileError, SignxaiError
+from signxai_core.config.experiments import Experiment
+from signxai_core.errors import ConfigError, FileError, PlanError, SignxaiError
 from signxai_core.registry import CompositeEntry, Declared, Owned, Registry, RuleEntry, Word, extend
-from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, MethodSpec, Preset
+from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, FunctionRule, MethodSpec, Preset
 
-_TABLES = ("rules", "composites", "presets", "words", "methods")
+_TABLES = ("rules", "composites", "presets", "words", "methods", "experiments")
 _NO_FACTORY = "signxai_core.config:declared"
 
 
@@ -59,6 +66,17 @@ def read(path: str | Path, registry: Registry) -> Declared:
     ConfigError
         With every mistake of the file and its path.
     """
+    return _reader(path, registry).read()
+
+
+def experiments(path: str | Path, registry: Registry) -> dict[str, Experiment]:
+    """Return the experiments of a file; the errors are those of :func:`read`."""
+    reader = _reader(path, registry)
+    reader.read()
+    return reader.experiments
+
+
+def _reader(path: str | Path, registry: Registry) -> _Reader:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +85,7 @@ def read(path: str | Path, registry: Registry) -> Declared:
         document = tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
         raise ConfigError(str(path), [f"not valid TOML: {error}"]) from error
-    return _Reader(str(path), document, registry).read()
+    return _Reader(str(path), document, registry)
 
 
 @attrs.define(eq=False)
@@ -82,6 +100,7 @@ class _Reader:
     composites: dict[str, Owned] = attrs.field(factory=dict)
     presets: dict[str, Owned] = attrs.field(factory=dict)
     words: dict[str, Owned] = attrs.field(factory=dict)
+    experiments: dict[str, Experiment] = attrs.field(factory=dict)
 
     def read(self) -> Declared:
         for key in self.document:
@@ -95,6 +114,7 @@ class _Reader:
         known = extend(self.registry, {self.path: declared})
         methods: dict[str, MethodSpec] = {}
         self._table("methods", lambda name, given: methods.update({name: self._method(given, known)}))
+        self._table("experiments", self._experiment)
         if self.problems:
             raise ConfigError(self.path, self.problems)
         return attrs.evolve(declared, methods=methods)
@@ -166,6 +186,9 @@ class _Reader:
         entry = Word(text=name, role="prefix" if what == "rule" else "chain", factory=_NO_FACTORY)
         self.words[name] = Owned(entry, self.path, part)
 
+    def _experiment(self, name: str, given: Any) -> None:
+        self.experiments[name] = self._convert(given, Experiment)
+
     def _method(self, given: Any, known: Registry) -> MethodSpec:
         if isinstance(given, Mapping) and "name" in given:
             extra = set(given) - {"name", "parameters", "convention"}
@@ -190,7 +213,7 @@ def _message(error: BaseException, _: Any = None) -> str:
     return str(error)
 
 
-def dump(spec: MethodSpec, name: str = "method") -> str:
+def dump(spec: MethodSpec, name: str, registry: Registry) -> str:
     """Return a method as TOML that :func:`read` turns into an equal method.
 
     Parameters
@@ -199,5 +222,27 @@ def dump(spec: MethodSpec, name: str = "method") -> str:
         Any method.
     name
         Under which the file declares it.
+    registry
+        Where rules that are Python functions have their names.
+
+    Raises
+    ------
+    PlanError
+        A rule is a Python function that is not registered under its name.
     """
+    for rule in (spec.input_layer, *(entry.rule for entry in spec.composite.entries)):
+        if isinstance(rule, FunctionRule) and not _is_registered(rule, registry):
+            raise PlanError(
+                f"the rule {rule.name!r} is the function {rule.path!r}, which a file cannot hold: no plugin "
+                f"registers a rule {rule.name!r} whose factory takes {dict(rule.parameters)} and returns it"
+            )
     return tomlkit.dumps({"methods": {name: make_converter().unstructure(spec, MethodSpec)}})
+
+
+def _is_registered(rule: FunctionRule, registry: Registry) -> bool:
+    if rule.name not in registry.rules:
+        return False
+    try:
+        return bool(registry.rules[rule.name].make(**dict(rule.parameters)) == rule)
+    except TypeError:
+        return False

@@ -105,7 +105,9 @@ def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequenc
     if isinstance(sampling, (Smooth, Integrate)):
         return run.sample(sampling, raws)
     if isinstance(sampling, Control):
-        drawn = np.random.default_rng(sampling.random_state).uniform(-1, 1, run.x.shape[1:])
+        generator = np.random.default_rng(sampling.random_state)
+        axis = run.clean.recording.channel_axis
+        drawn = samplings.drawn_alike(lambda shape: generator.uniform(-1, 1, shape), run.x.shape[1:], axis)
         return [np.broadcast_to(drawn, run.x.shape)] * len(raws)
     return run.evaluate(raws, run.clean, run.selection, run.x)
 

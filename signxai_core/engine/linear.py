@@ -7,6 +7,7 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -82,11 +83,11 @@ class Linear:
         plain_x = isinstance(term.x, Mix) and term.x.positive == 1 and self._is_plain(term.x)
         if plain_x and term.weight == KEEP and term.bias == KEEP:
             return self.z
-        bias = self._bias(term.bias)
+        bias = self.bias(term.bias)
         if self.vanishes(term):
             return self.backend.full_like(self.z, 0.0) if bias is None else self.backend.full_like(self.z, 0.0) + bias
         mapped = [self.mapped(term.x, index) for index in range(len(self.x))]
-        z = self._forward(mapped, term.weight)
+        z = self.forward(mapped, term.weight)
         return z if bias is None else z + bias
 
     def _is_plain(self, cell: Mix) -> bool:
@@ -133,7 +134,8 @@ class Linear:
                 (pulled_one,) = self.backend.vjp(operation, (pulled_one,))
         return (pulled_one,)
 
-    def _forward(self, mapped: list[Array], cell: WeightCell) -> Array:
+    def forward(self, mapped: Sequence[Array], cell: WeightCell) -> Array:
+        """Return the map with weight ``cell(W)`` of inputs, without bias."""
         core = self.group.core
         if core.kind in _DIAGONAL:
             return mapped[0] * self._weight(cell)
@@ -165,7 +167,8 @@ class Linear:
             self._weights[cell] = apply_weight_cell(self.backend, cell, self._folded_weight())
         return self._weights[cell]
 
-    def _bias(self, cell: WeightCell) -> Array | None:
+    def bias(self, cell: WeightCell) -> Array | None:
+        """Return ``cell(b)``, if there is a bias that it leaves."""
         bias = self._fold()[1]
         if bias is None or cell in (ZERO, Mix(0, 0)):
             return None
@@ -188,9 +191,13 @@ class Linear:
         core = self.group.core
         inner = self._scale_vector(self.group.pre)
         outer = self._scale_vector(self.group.post)
-        if inner is None and outer is None:
-            return core.parameters.get("weight")
-        return self.backend.scale_weight(core, inner, outer)
+        weight: Array | None = core.parameters.get("weight")
+        channels = [None if scale is None or len(scale.shape) == 0 else scale for scale in (inner, outer)]
+        if any(scale is not None for scale in channels):
+            weight = self.backend.scale_weight(core, channels[0], channels[1])
+        for scale in (inner, outer):
+            weight = weight * scale if scale is not None and len(scale.shape) == 0 else weight
+        return weight
 
     def _scale_vector(self, operations: tuple[Operation, ...]) -> Array | None:
         """Return the product of the scales, one number per channel or one in all."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import attrs
 
-from signxai_core.engine.backend import Operation
+from signxai_core.engine.backend import Operation, Recording
+from signxai_core.engine.fit import check_fit
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
-from signxai_core.specs.composites import UNWEIGHTED, WEIGHTED, Composite, Position, Where
-from signxai_core.specs.rules import AnyRule, Exact, Rule
+from signxai_core.specs.composites import Composite, Position, Where
+from signxai_core.specs.rules import AnyRule, FunctionRule, LinearRule, Rule
 
 
 @attrs.frozen
@@ -47,7 +50,8 @@ class Plan:
     notes
         Seed, sampling, class-activation layer and factor on the finished map.
     warnings
-        Operations without a rule that were linearised (``strict=False``).
+        Operations without a rule that were linearised (``strict=False``), and paths of entries that
+        no operation has.
     """
 
     method: str
@@ -73,7 +77,7 @@ class Query:
     """What one walk carries: a composite, the input layer's rule, and the seed."""
 
     composite: Composite
-    input_layer: Rule | None
+    input_layer: LinearRule | None
     seed: str
 
 
@@ -118,31 +122,46 @@ def resolve(query: Query, structure: Structure, *, strict: bool = True) -> Assig
     rows: list[Row] = []
     warnings: list[str] = []
     for group, positions in zip(structure.groups, structure.positions, strict=True):
-        step, why = _group_step(query, group, positions, strict=strict)
+        step, why = _group_step(query, group, positions, structure.recording, strict=strict)
         steps.append(step)
         rules = step if len(step) == len(group.operations) else step * len(group.operations)
         for operation, rule, reason in zip(group.operations, rules, why, strict=True):
             rows.append(Row(operation=operation.label, kind=operation.kind, rule=rule.name, why=reason))
             if isinstance(rule, Linearised):
                 warnings.append(f"{operation.label} has no rule and was linearised")
-    return Assignment(tuple(steps), tuple(rows), tuple(warnings))
+    return Assignment(tuple(steps), tuple(rows), (*warnings, *_unused(query.composite, structure)))
+
+
+def _unused(composite: Composite, structure: Structure) -> list[str]:
+    """Return a warning for every path that no operation of the model has."""
+    paths = {operation.path for group in structure.groups for operation in group.operations}
+    asked = dict.fromkeys(entry.where.path for entry in composite.entries if entry.where.path is not None)
+    known = ", ".join(sorted(path for path in paths if path)) or "none"
+    return [
+        f"no operation has a path like {path!r}; paths of the model: {known}"
+        for path in asked
+        if not any(fnmatchcase(own, path) for own in paths)
+    ]
 
 
 def _group_step(
-    query: Query, group: Group, positions: frozenset[Position], *, strict: bool
+    query: Query, group: Group, positions: frozenset[Position], recording: Recording, *, strict: bool
 ) -> tuple[tuple[StepRule, ...], list[str]]:
     """Return the rule of a group, or of each of its operations, and the reasons."""
-    rule, why = _match(query, group.core, positions, strict=strict)
-    if len(group.operations) == 1 or (isinstance(rule, Rule) and query.composite.fold_normalisation):
+    rule, why = _match(query, group.core, positions, recording, strict=strict)
+    if len(group.operations) == 1 or (isinstance(rule, (Rule, FunctionRule)) and query.composite.fold_normalisation):
         reasons = [why if op is group.core else f"part of {group.core.label}" for op in group.operations]
         return (rule,), reasons
     matches = [
-        (rule, why) if op is group.core else _match(query, op, frozenset(), strict=strict) for op in group.operations
+        (rule, why) if op is group.core else _match(query, op, frozenset(), recording, strict=strict)
+        for op in group.operations
     ]
     return tuple(match[0] for match in matches), [match[1] for match in matches]
 
 
-def _match(query: Query, operation: Operation, positions: frozenset[Position], *, strict: bool) -> tuple[StepRule, str]:
+def _match(
+    query: Query, operation: Operation, positions: frozenset[Position], recording: Recording, *, strict: bool
+) -> tuple[StepRule, str]:
     """Return the rule of one operation and the reason."""
     rule: AnyRule | None = None
     why = ""
@@ -159,13 +178,7 @@ def _match(query: Query, operation: Operation, positions: frozenset[Position], *
         if strict:
             raise UnsupportedOperationError(_no_rule(operation), function=operation.function, path=operation.path)
         return Linearised(), "strict=False"
-    if isinstance(rule, Rule) and operation.kind not in WEIGHTED | UNWEIGHTED:
-        raise PlanError(
-            f"the rule {rule.name!r} (from: {why}) is for linear operations, but {operation.label} is of kind "
-            f"{operation.kind!r}; give it Pass or Exact"
-        )
-    if isinstance(rule, Exact) and not rule.mask and len(operation.inputs) != 1:
-        raise PlanError(f"the rule {rule.name!r} needs one input, but {operation.label} has {len(operation.inputs)}")
+    check_fit(rule, operation, recording, why)
     return rule, why
 
 

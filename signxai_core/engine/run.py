@@ -20,7 +20,7 @@ from signxai_core.engine.target import Selection, seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
-from signxai_core.specs.rules import Exact, Rule
+from signxai_core.specs.rules import Exact, LinearRule
 
 FloatArray = npt.NDArray[Any]
 
@@ -34,7 +34,7 @@ class Raw:
     """A map before sampling statistics and modifiers: what methods can share."""
 
     composite: Composite
-    input_layer: Rule | None
+    input_layer: LinearRule | None
     seed: str
     cam: Cam | None
     preset: Preset | None
@@ -141,7 +141,8 @@ class Run:
     def sample(self, sampling: Smooth | Integrate, raws: Sequence[Raw]) -> list[samplings.Moments]:
         """Return mean and variance of raw maps over variants of the input."""
         moments = [samplings.Moments() for _ in raws]
-        for block, weights in samplings.variants(sampling, self.x, self.block_size()):
+        channel_axis = self.clean.recording.channel_axis
+        for block, weights in samplings.variants(sampling, self.x, self.block_size(), channel_axis):
             flat = block.reshape(-1, *self.x.shape[1:])
             maps = self.evaluate(raws, self.record(flat), self.selection.repeat(len(block)), flat)
             for moment, values in zip(moments, maps, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -17,7 +17,27 @@ Float64 = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[Any]
 
 
-def noise(sampling: Smooth, x: FloatArray) -> Float64:
+def drawn_alike(draw: Callable[[tuple[int, ...]], Float64], sample: tuple[int, ...], channel_axis: int) -> Float64:
+    """Return random numbers that lie the same way on a sample, wherever its channels are.
+
+    Parameters
+    ----------
+    draw
+        Takes the sample's shape with the channels first, returns an array that ends in that shape.
+    sample
+        Shape of a sample, its channels at ``channel_axis − 1``.
+    channel_axis
+        Axis of the channels, counted with the batch axis.
+    """
+    if not sample:
+        return draw(())
+    place = channel_axis - 1
+    first = (sample[place], *sample[:place], *sample[place + 1 :])
+    drawn = draw(first)
+    return np.moveaxis(drawn, drawn.ndim - len(sample), drawn.ndim - len(sample) + place)
+
+
+def noise(sampling: Smooth, x: FloatArray, channel_axis: int) -> Float64:
     """Return the noise of every sample of a batch.
 
     Every sample of the batch draws from a stream of its own that starts at ``random_state``, so that
@@ -29,12 +49,15 @@ def noise(sampling: Smooth, x: FloatArray) -> Float64:
         Number of copies, standard deviation, random state.
     x
         Input, shape ``(N, ...)``.
+    channel_axis
+        Of ``x``.
 
     Returns
     -------
     Array of shape ``(samples, N, ...)``, float64.
     """
-    drawn = np.random.default_rng(sampling.random_state).standard_normal((sampling.samples, *x.shape[1:]))
+    generator = np.random.default_rng(sampling.random_state)
+    drawn = drawn_alike(lambda shape: generator.standard_normal((sampling.samples, *shape)), x.shape[1:], channel_axis)
     rows = x.reshape(len(x), -1).astype(np.float64)
     spread = rows.max(axis=1) - rows.min(axis=1) if sampling.relative else np.ones(len(x))
     deviation = (sampling.noise * spread).reshape(-1, *[1] * (x.ndim - 1))
@@ -62,7 +85,9 @@ def nodes(sampling: Integrate) -> tuple[Float64, Float64]:
     return places, np.full(sampling.steps, 1 / sampling.steps)
 
 
-def variants(sampling: Smooth | Integrate, x: FloatArray, size: int) -> Iterator[tuple[FloatArray, Float64]]:
+def variants(
+    sampling: Smooth | Integrate, x: FloatArray, size: int, channel_axis: int
+) -> Iterator[tuple[FloatArray, Float64]]:
     """Yield blocks of inputs around ``x`` and the weight of each.
 
     Parameters
@@ -73,6 +98,8 @@ def variants(sampling: Smooth | Integrate, x: FloatArray, size: int) -> Iterator
         Input, shape ``(N, ...)``; never changed.
     size
         Variants per block.
+    channel_axis
+        Of ``x``.
 
     Yields
     ------
@@ -80,7 +107,7 @@ def variants(sampling: Smooth | Integrate, x: FloatArray, size: int) -> Iterator
     all weights sum to 1.
     """
     if isinstance(sampling, Smooth):
-        shifts = noise(sampling, x)
+        shifts = noise(sampling, x, channel_axis)
         weights = np.full(sampling.samples, 1 / sampling.samples)
         for start in range(0, sampling.samples, size):
             yield (x + shifts[start : start + size]).astype(x.dtype), weights[start : start + size]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from signxai_core.engine.backend import Array, Backend, Operation
+from signxai_core.engine.function import propagate_function
 from signxai_core.engine.linear import Linear
 from signxai_core.engine.plan import Assignment, Linearised, StepRule
 from signxai_core.engine.propagate import (
@@ -21,7 +22,7 @@ from signxai_core.engine.propagate import (
     propagate_rule,
 )
 from signxai_core.engine.structure import Group, Structure
-from signxai_core.specs.rules import Exact, NormalisationRule, Pass, Rule
+from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, NormalisationRule, Pass, Rule
 
 
 @attrs.define(eq=False)
@@ -34,6 +35,12 @@ class _Stream:
     def add(self, tensor: int, array: Array) -> None:
         known = self.relevance.get(tensor)
         self.relevance[tensor] = array if known is None else known + array
+
+
+def _linear(linear: Linear, rule: LinearRule, relevance: Array) -> tuple[Array, ...]:
+    if isinstance(rule, FunctionRule):
+        return propagate_function(linear, rule, relevance)
+    return propagate_rule(linear, rule, relevance)
 
 
 @attrs.define(eq=False)
@@ -107,9 +114,9 @@ class Walk:
         return visited
 
     def _step(self, stream: _Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
-        if len(rules) == 1 and isinstance(rules[0], Rule):
+        if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):
             relevance = self._take(stream, group.outputs)[0]
-            self._give(stream, group.inputs, propagate_rule(linear, rules[0], relevance))
+            self._give(stream, group.inputs, _linear(linear, rules[0], relevance))
             return
         for operation, rule in zip(reversed(group.operations), reversed(rules), strict=True):
             relevances = self._take(stream, operation.outputs)
@@ -134,7 +141,7 @@ class Walk:
         if isinstance(rule, NormalisationRule):
             return (propagate_normalisation(self.backend, recording, operation, rule, relevances[0]),)
         alone = linear if group.operations == (operation,) else Linear(self.backend, self.structure, Group(operation))
-        return propagate_rule(alone, rule, relevances[0])
+        return _linear(alone, rule, relevances[0])
 
     def _take(self, stream: _Stream, tensors: Sequence[int]) -> list[Array | None]:
         """Remove and return the relevance of tensors; all their consumers have been visited."""

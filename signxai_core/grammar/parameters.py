@@ -42,8 +42,8 @@ def parameters(spec: MethodSpec, registry: Registry) -> dict[str, Parameter]:
             bound = bounds(spec, side)[0]
             found[side] = Parameter(bound, functools.partial(_set_bound, side), stated=bound is not MISSING)
     if spec.phrase is not None and spec.phrase.word in registry.words:
-        slots = registry.words[spec.phrase.word].entry.slots
-        for slot, value in zip(slots, spec.phrase.numbers, strict=True):
+        slots = registry.words[spec.phrase.word].entry.slots if _is_from_words(spec, registry) else ()
+        for slot, value in zip(slots, spec.phrase.numbers, strict=bool(slots)):
             found[slot] = Parameter(value, stated=True)
     if spec.sampling is not None:
         for name in _SAMPLING[type(spec.sampling)]:
@@ -51,6 +51,13 @@ def parameters(spec: MethodSpec, registry: Registry) -> dict[str, Parameter]:
     if spec.cam is not None:
         found["last_conv"] = Parameter(spec.cam.last_conv, functools.partial(_set_field, "cam", "last_conv"))
     return found
+
+
+def _is_from_words(spec: MethodSpec, registry: Registry) -> bool:
+    """Return whether the composite is still the one that the method's words made."""
+    assert spec.phrase is not None, "asked only for methods with words"
+    part = make(registry.words[spec.phrase.word], spec.phrase.numbers, CONVENTIONS[spec.convention])
+    return bool(part == spec.composite) if isinstance(part, Composite) else True
 
 
 _SAMPLING: Mapping[type, tuple[str, ...]] = {

@@ -29,7 +29,19 @@ from signxai_core.specs.methods import (
     Seed,
     Smooth,
 )
-from signxai_core.specs.rules import AnyRule, Exact, Gate, NormalisationRule, Pass, Rule, Share, Stabiliser, Term
+from signxai_core.specs.rules import (
+    AnyRule,
+    Exact,
+    FunctionRule,
+    Gate,
+    LinearRule,
+    NormalisationRule,
+    Pass,
+    Rule,
+    Share,
+    Stabiliser,
+    Term,
+)
 from signxai_core.specs.values import MISSING, ArrayValue, Missing, Value
 
 __all__ = [
@@ -58,9 +70,11 @@ __all__ = [
     "Entry",
     "Exact",
     "Family",
+    "FunctionRule",
     "Gate",
     "Integrate",
     "Kind",
+    "LinearRule",
     "MethodSpec",
     "Missing",
     "Mix",

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from signxai_core.specs.rules import AnyRule, Exact, NormalisationRule, Pass, Rule
+from signxai_core.specs.rules import AnyRule
 
 Kind = Literal[
     "dense",
@@ -95,7 +95,7 @@ class Entry:
     """One line of a composite."""
 
     where: Where = attrs.field(validator=attrs.validators.instance_of(Where))
-    rule: AnyRule = attrs.field(validator=attrs.validators.instance_of((Rule, Pass, Exact, NormalisationRule)))
+    rule: AnyRule = attrs.field(validator=attrs.validators.instance_of(get_args(AnyRule)))
 
 
 def _entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:

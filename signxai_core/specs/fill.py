@@ -9,7 +9,7 @@ import attrs
 from signxai_core.specs.cells import Bound, Cell, Sign
 from signxai_core.specs.composites import Composite, Entry
 from signxai_core.specs.methods import MethodSpec
-from signxai_core.specs.rules import AnyRule, Rule, Share, Term
+from signxai_core.specs.rules import AnyRule, FunctionRule, Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
 
 
@@ -80,5 +80,5 @@ def _map_rules(spec: MethodSpec, change: Callable[[AnyRule], AnyRule]) -> Method
         spec.composite.fold_normalisation,
     )
     input_layer = None if spec.input_layer is None else change(spec.input_layer)
-    assert input_layer is None or isinstance(input_layer, Rule), "a changed rule is still a rule"
+    assert input_layer is None or isinstance(input_layer, (Rule, FunctionRule)), "a changed rule is still a rule"
     return attrs.evolve(spec, composite=composite, input_layer=input_layer)

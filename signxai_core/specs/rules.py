@@ -9,18 +9,22 @@ For a linear operation ``z = f(x; W, b)`` with output relevance ``R`` a :class:`
 default ``times`` is the term's own ``x_cell(x)``. The share weights must sum to 1 on each side of
 the gate: that is the one invariant of every rule, ours and users'.
 
-:class:`Pass`, :class:`Exact` and :class:`NormalisationRule` say what happens at operations that
-are not linear in this sense.
+:class:`FunctionRule` is the way out where the formula does not suffice. :class:`Pass`,
+:class:`Exact` and :class:`NormalisationRule` say what happens at operations that are not linear in
+this sense.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Iterable
-from typing import Literal
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 import attrs
 
+from signxai_core.errors import PluginError
 from signxai_core.specs.cells import Bound, Cell, Constant, Mix, Sign, Square, WeightCell
 
 Gate = Literal["all", "positive", "negative"]
@@ -164,6 +168,52 @@ class Rule:
         return "R_in = " + "\n     + ".join(lines)
 
 
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def _numbers(parameters: Mapping[str, float] | Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted((str(key), float(value)) for key, value in dict(parameters).items()))
+
+
+@attrs.frozen
+class FunctionRule:
+    """A rule that no cell can say, as a Python function over array operations.
+
+    ``function(context, **parameters)`` is called with a
+    :class:`~signxai_core.engine.function.Context` and returns the relevance of the input, or a
+    tuple with that of every input. Use a :class:`Rule` where its cells suffice: nothing can be
+    computed about a function, not even whether it conserves relevance.
+
+    Parameters
+    ----------
+    path
+        Where the function is: ``"package.module:function"``.
+    parameters
+        Numbers that it is called with, by name.
+    name
+        Name under which the rule is registered, its factory taking the same parameters. It is what
+        files hold instead of ``path``, so that a file cannot name code; not compared.
+    """
+
+    path: str = attrs.field(validator=attrs.validators.matches_re(_IMPORT_PATH))
+    parameters: tuple[tuple[str, float], ...] = attrs.field(default=(), converter=_numbers)
+    name: str = attrs.field(default="function", eq=False, kw_only=True)
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function."""
+        module, _, attribute = self.path.partition(":")
+        try:
+            function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(f"the rule {self.name!r} is the function {self.path!r}: {error}") from error
+        return function
+
+    def formula(self) -> str:
+        """Return the rule as mathematics, as far as it is known."""
+        parameters = "".join(f", {key}={value:g}" for key, value in self.parameters)
+        return f"R_in = {self.path}(x, z, R{parameters})"
+
+
 @attrs.frozen
 class Pass:
     """Relevance goes through unchanged: activations, dropout at inference."""
@@ -224,4 +274,5 @@ class NormalisationRule:
         return f"R_in = x·(y − β)·R / (d + s(d)·{self.epsilon:g}),  d = (x − mean)·y"
 
 
-AnyRule = Rule | Pass | Exact | NormalisationRule
+LinearRule = Rule | FunctionRule
+AnyRule = Rule | FunctionRule | Pass | Exact | NormalisationRule

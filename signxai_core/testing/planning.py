@@ -10,7 +10,7 @@ import numpy as np
 
 from signxai_core.errors import PlanError
 from signxai_core.specs.composites import Composite, Position
-from signxai_core.specs.rules import AnyRule, Exact, Rule
+from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
 from signxai_core.testing.linear import Indices, Linear, affine, index_map, linear
 from signxai_core.testing.network import INPUT, Network
 from signxai_core.testing.nodes import BatchNorm, Conv, ConvTranspose, Dense, Node, Scaling, Shape
@@ -178,7 +178,7 @@ def _operation(network: Network, node: Node, fold: _Folded) -> tuple[tuple[str, 
     return inputs, output, operation
 
 
-def plan(network: Network, composite: Composite, input_layer: Rule | None = None) -> Planned:
+def plan(network: Network, composite: Composite, input_layer: LinearRule | None = None) -> Planned:
     """Return the operations of a network with their rules.
 
     Raises
@@ -201,7 +201,7 @@ def plan(network: Network, composite: Composite, input_layer: Rule | None = None
     rules = {node.name: _rule(node, composite, positions[node.name]) for node in weighted}
     if input_layer is not None:
         rules.update(dict.fromkeys(first, input_layer))
-    folding = [n for n in weighted if composite.fold_normalisation and isinstance(rules[n.name], Rule)]
+    folding = [n for n in weighted if composite.fold_normalisation and isinstance(rules[n.name], (Rule, FunctionRule))]
     folds = _folds(network, folding)
     inside = {member.name for fold in folds.values() for member in (*fold.before, *fold.after)}
     sources = _sources(network)

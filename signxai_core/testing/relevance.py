@@ -12,9 +12,10 @@ import numpy as np
 
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import Bound, Cell, Mix, Sign
-from signxai_core.specs.rules import Exact, NormalisationRule, Pass, Rule, Share, Stabiliser
+from signxai_core.specs.rules import Exact, FunctionRule, NormalisationRule, Pass, Rule, Share, Stabiliser
 from signxai_core.specs.values import ArrayValue, Missing, Value
 from signxai_core.testing import nonlinear
+from signxai_core.testing.functions import by_function
 from signxai_core.testing.linear import Linear, map_values
 from signxai_core.testing.nodes import Array, BatchNorm, Scaling, Shape
 from signxai_core.testing.planning import Operation
@@ -177,4 +178,6 @@ def propagate(place: Place, above: Array) -> Array:
         return _exact(rule, place, above)
     if isinstance(rule, NormalisationRule):
         return _normalisation(rule, place, above)
+    if isinstance(rule, FunctionRule):
+        return by_function(rule, place.linear, place.x, above, place.shapes, place.output_shape)
     return by_rule(rule, place, above)

@@ -20,6 +20,7 @@ from signxai_core.testing import network as net
 from signxai_core.testing.nodes import Array, Padding, Shape
 
 _MODES: tuple[Padding, ...] = ("zeros", "zeros", "reflect", "replicate", "circular")
+_FOLDED = (net.BatchNorm, net.Scaling, net.Pad)
 _LARGEST = {1: 8, 2: 5, 3: 3}
 
 
@@ -61,7 +62,12 @@ class _Builder:
         axes, smallest = len(sizes), min(sizes)
         kernel = self.draw(st.sampled_from((1, 3) if same else (1, 2, 3)))
         dilation = self.draw(st.sampled_from((1, 1, 2)))
-        mode = self.draw(st.sampled_from(_MODES)) if smallest >= 3 else "zeros"
+        mode: Padding = "zeros"
+        # What stands before a padding other than zeros is folded or not, as a framework records it.
+        if smallest >= 3 and not (
+            self.nodes and isinstance(self.nodes[-1], _FOLDED) and self.nodes[-1].name == self.last
+        ):
+            mode = self.draw(st.sampled_from(_MODES))
         room = smallest if mode == "zeros" and not same else smallest + 2
         if dilation * (kernel - 1) >= room:
             kernel, dilation = (3, 1) if same else (1, 1)
@@ -99,8 +105,12 @@ class _Builder:
         self.add(net.BatchNorm, mean=mean, var=self.random.uniform(0.5, 2, size), gamma=gamma, beta=beta)
 
     def scaling(self) -> None:
+        # One node each: frameworks multiply and add in two operations.
         size = self.shape[0] if self.draw(st.booleans()) else ()
-        self.add(net.Scaling, scale=self.random.uniform(0.5, 2, size), shift=self.random.normal(size=size))
+        if self.draw(st.booleans()):
+            self.add(net.Scaling, scale=self.random.uniform(0.5, 2, size))
+        else:
+            self.add(net.Scaling, shift=self.random.normal(size=size))
 
     def activation(self) -> None:
         self.add(net.Activation, of=self.draw(st.sampled_from(("relu", "relu", *net.ACTIVATIONS))))
@@ -215,7 +225,7 @@ _SCALES: tuple[Literal["absolute", "std", "relative"], ...] = ("absolute", "std"
 _mixes = st.builds(Mix, st.sampled_from(_FACTORS), st.sampled_from(_FACTORS))
 
 
-def _terms(own_times: bool) -> st.SearchStrategy[Any]:
+def _terms(*, own_times: bool) -> st.SearchStrategy[Any]:
     weight = st.one_of(_mixes, st.sampled_from((SQUARE, ONES)))
     bias = st.one_of(_mixes, st.just(ZERO))
     x = st.one_of(_mixes, st.just(ONES)) if own_times else _mixes
@@ -230,7 +240,7 @@ def rules(draw: st.DrawFn) -> Rule:
     a difference that cancels exactly would make rounding visible.
     """
     times = draw(st.sampled_from((None, None, Sign(), Sign(0.25), POSITIVE, ONES)))
-    terms = _terms(times is None)
+    terms = _terms(own_times=times is None)
 
     def share(weight: float, gate: str = "all") -> Share:
         build: Callable[..., Share] = Share

@@ -96,4 +96,5 @@ def explain_with_zennit(
     need_zennit()
     from signxai_torch.zennit_bridge import running  # noqa: PLC0415 - imports zennit
 
-    return running.explain(model, x, method, target, parameters)
+    explanation: Explanation = running.explain(model, x, method, target, parameters)
+    return explanation

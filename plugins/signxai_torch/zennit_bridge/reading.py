@@ -31,6 +31,7 @@ from signxai_core.specs import (
     Exact,
     Mix,
     Pass,
+    Position,
     Rule,
     Share,
     Stabiliser,
@@ -90,7 +91,7 @@ def _by_name(name_map: Iterable[tuple[Any, Any]]) -> Iterable[Entry]:
 def _by_type(layer_map: Iterable[tuple[Any, Any]], *, first: bool = False) -> Iterable[Entry]:
     for types, hook in layer_map:
         for cls in types if isinstance(types, tuple) else (types,):
-            position = "first" if first else None
+            position: Position | None = "first" if first else None
             if cls in GROUPS:
                 where = Where(kinds=GROUPS[cls], position=position)
             elif cls in MODULES:

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 import zennit.attribution
 from torch import nn
 
 import signxai_core as sx
 from signxai_core import grammar
+from signxai_core.engine.backend import Array, Operation
 from signxai_core.engine.check import check_input, check_output, without_head
-from signxai_core.engine.plan import Assignment, Plan, Query, resolve
+from signxai_core.engine.plan import Assignment, Plan, Query, StepRule, resolve
 from signxai_core.engine.structure import Group, Structure, analyse
 from signxai_core.engine.target import seeds, select
 from signxai_core.errors import ModelError, PlanError
@@ -26,7 +27,9 @@ from signxai_torch.zennit_bridge.limits import CANNOT, refuse
 from signxai_torch.zennit_bridge.writing import MethodComposite, to_zennit
 
 
-def explain(model: nn.Module, x: Any, method: str | MethodSpec, target: Any, parameters: Mapping[str, Any]) -> Any:
+def explain(
+    model: nn.Module, x: Any, method: str | MethodSpec, target: Any, parameters: Mapping[str, Any]
+) -> Explanation:
     """Return an explanation; see :func:`signxai_torch.zennit_bridge.explain_with_zennit`."""
     spec = sx.parse(method) if isinstance(method, str) else method
     spec = grammar.configure(spec, parameters, registry(), str(method))
@@ -34,29 +37,20 @@ def explain(model: nn.Module, x: Any, method: str | MethodSpec, target: Any, par
     if model.training:
         raise ModelError("the model is in training mode: call model.eval() first. zennit runs it as it is")
     backend = TorchBackend()
-    array = backend.prepare(model, x)
-    check_input(array)
-    recording = backend.record(model, array)
-    if without_head(recording).output != recording.output:
-        raise refuse("head", "a model that ends in a softmax or sigmoid; hand over the model without it")
-    check_output(backend, recording)
-    structure = analyse(recording)
+    structure = _recorded(backend, model, x)
     assignment = resolve(Query(spec.composite, spec.input_layer, spec.seed), structure)
     reasons = list(_obstacles(model, structure, assignment, composite))
     if reasons:
-        raise PlanError("zennit cannot carry this plan out:\n  " + "\n  ".join(dict.fromkeys(reasons)))
+        raise PlanError("\n  ".join(["zennit cannot carry this plan out:", *dict.fromkeys(reasons)]))
+    recording = structure.recording
     output = backend.to_numpy(recording.values[recording.output])
     selection = select(target, output)
-    starts, _ = seeds(backend, recording, selection)
+    start = seeds(backend, recording, selection)[0][spec.seed].detach()
     with zennit.attribution.Gradient(model=model, composite=composite) as attributor:
-        given = torch.as_tensor(array).to(recording.values[recording.input])
-        _, relevance = attributor(given, starts[spec.seed].detach())
-    found = backend.to_numpy(relevance)
-    totals = found.astype(np.float64).reshape(len(found), -1).sum(axis=1)
-    expected = backend.to_numpy(starts[spec.seed]).astype(np.float64).reshape(len(found), -1).sum(axis=1)
+        relevance = backend.to_numpy(attributor(recording.values[recording.input].detach(), start)[1])
     name = grammar.describe(spec, registry())
     return Explanation(
-        relevance=found,
+        relevance=relevance,
         target=selection.indices,
         output=output,
         method=name,
@@ -64,8 +58,22 @@ def explain(model: nn.Module, x: Any, method: str | MethodSpec, target: Any, par
         convention=spec.convention,
         backend="zennit",
         plan=Plan(name, assignment.rows, ("carried out by zennit",), assignment.warnings),
-        conservation=Conservation(totals, expected),
+        conservation=Conservation(_sums(relevance), _sums(backend.to_numpy(start))),
     )
+
+
+def _recorded(backend: TorchBackend, model: nn.Module, x: Any) -> Structure:
+    array = backend.prepare(model, x)
+    check_input(array)
+    recording = backend.record(model, array)
+    if without_head(recording).output != recording.output:
+        raise refuse("head", "a model that ends in a softmax or sigmoid; hand over the model without it")
+    check_output(backend, recording)
+    return analyse(recording)
+
+
+def _sums(array: Array) -> npt.NDArray[np.float64]:
+    return np.asarray(array.astype(np.float64).reshape(len(array), -1).sum(axis=1))
 
 
 def _obstacles(
@@ -79,7 +87,7 @@ def _obstacles(
     for group, step in zip(structure.groups, assignment.steps, strict=True):
         if len(step) == 1 and isinstance(step[0], Rule):
             yield from _around(group, step[0])
-            pairs = [(group.core, step[0])]
+            pairs: list[tuple[Operation, StepRule]] = [(group.core, step[0])]
         else:
             pairs = list(zip(group.operations, step, strict=True))
         for operation, rule in pairs:

@@ -67,9 +67,11 @@ class MethodComposite(zennit.core.Composite):  # type: ignore[misc] # zennit is 
         if found is None:
             return None
         kind, function = found
-        where = {"kind": kind, "function": function, "path": name}
         place = self._positions.get(name, frozenset())
-        return next((e.rule for e in self.composite.entries if e.where.matches(positions=place, **where)), None)
+        for entry in self.composite.entries:
+            if entry.where.matches(kind=kind, function=function, positions=place, path=name):
+                return entry.rule
+        return None
 
     def _hook(self, _: Any, name: str, module: nn.Module) -> Any:
         rule, found = self.rule_of(name, module), described(module)

@@ -102,7 +102,7 @@ def _dense() -> Iterator[Probe]:
     yield _probe("dense-without-bias", (5,), net.Dense(name=PROBE, weight=weight))
     behind = net.Dense(name=PROBE, inputs="relu", weight=_w(3, 5), bias=_w(3))
     yield _probe("dense-behind-relu", (4,), stem, relu, behind)
-    own = {"weight": _w(5, 5), "bias": _w(5), "layer": PROBE}
+    own: dict[str, Any] = {"weight": _w(5, 5), "bias": _w(5), "layer": PROBE}
     first = net.Dense(name="first", inputs="stem", **own)
     yield _probe(
         "dense-reused",
@@ -131,14 +131,14 @@ def _convolutions() -> Iterator[Probe]:
     relu = net.Activation(name="relu", inputs="stem")
     behind = net.Conv(name=PROBE, inputs="relu", weight=_w(3, 4, 2, 2), bias=_w(3))
     yield _probe("conv2d-behind-relu", (2, 4, 5), _conv("stem", 2), relu, behind)
-    own = {"layer": PROBE, "weight": _w(4, 4, 3, 3), "bias": _w(4), "padding": 1}
+    reused: dict[str, Any] = {"layer": PROBE, "weight": _w(4, 4, 3, 3), "bias": _w(4), "padding": 1}
     yield _probe(
         "conv2d-reused",
         (2, 4, 5),
         _conv("stem", 2),
-        net.Conv(name="first", inputs="stem", **own),
+        net.Conv(name="first", inputs="stem", **reused),
         net.Activation(name="relu", inputs="first"),
-        net.Conv(name="second", inputs="relu", **own),
+        net.Conv(name="second", inputs="relu", **reused),
     )
 
 
@@ -163,7 +163,7 @@ def _pooling() -> Iterator[Probe]:
     for axes, sizes in _SIZES.items():
         shape = (2, *sizes)
         yield _probe(f"max-pool{axes}d", shape, net.MaxPool(name=PROBE))
-        overlapping = {"kernel": 3, "stride": 2, "padding": 1}
+        overlapping: dict[str, Any] = {"kernel": 3, "stride": 2, "padding": 1}
         yield _probe(f"max-pool{axes}d-overlapping", shape, net.MaxPool(name=PROBE, **overlapping))
         yield _probe(f"avg-pool{axes}d", shape, net.AvgPool(name=PROBE))
         yield _probe(f"avg-pool{axes}d-overlapping", shape, net.AvgPool(name=PROBE, **overlapping))
@@ -200,6 +200,10 @@ def _scaling() -> Iterator[Probe]:
     # One node each: frameworks multiply and add in two operations.
     front = (net.Scaling(name="scale", scale=factor), net.Scaling(name="shift", inputs="scale", shift=shift))
     yield _probe("scaling-before-conv2d", (2, 4, 5), *front, _conv(PROBE, 2, inputs="shift", padding=1))
+    number = net.Scaling(name="number", scale=0.5)
+    grouped = _conv(PROBE, 2, inputs="number", groups=2)
+    twice = net.Scaling(name="twice", inputs=PROBE, scale=2.0)
+    yield _probe("numbers-around-grouped-conv2d", (2, 4, 5), number, grouped, twice)
     behind = (
         net.Scaling(name="scale", inputs=PROBE, scale=-0.5),
         net.Scaling(name="shift", inputs="scale", shift=0.25),
@@ -215,11 +219,10 @@ def _structure() -> Iterator[Probe]:
     conv = net.Conv(name="conv", inputs="relu", weight=_w(4, 4, 3, 3), padding=1)
     yield _probe("residual-sum", shape, stem, relu, conv, net.Add(name=PROBE, inputs=("conv", "relu")))
     yield _probe("concat", shape, stem, side, net.Concat(name=PROBE, inputs=("stem", "side")))
-    skip = net.Concat(name="joined", inputs=("input", "halved"))
-    half = net.Scaling(name="halved", scale=0.5)
+    twice = net.Concat(name="joined", inputs=("input", "input"))
     weight = _w(3, 4, 2, 2)
     conv = net.Conv(name=PROBE, inputs="joined", weight=weight)
-    yield _probe("conv2d-of-the-input-twice", shape, half, skip, conv)
+    yield _probe("conv2d-of-the-input-twice", shape, twice, conv)
     yield _probe("flatten", shape, net.Flatten(name=PROBE))
     yield _probe("reshape", shape, net.Reshape(name=PROBE, shape=(4, 10)))
     pad = net.Pad(name="pad", amounts=[(1, 0), (2, 1)])

@@ -15,7 +15,17 @@ from signxai_core.registry import registry
 from signxai_core.specs.cells import KEEP, Mix
 from signxai_core.specs.composites import KINDS, UNWEIGHTED, WEIGHTED, Composite, Entry, Kind, Where
 from signxai_core.specs.methods import MethodSpec
-from signxai_core.specs.rules import AnyRule, Exact, NormalisationRule, Pass, Rule, Share, Stabiliser, Term
+from signxai_core.specs.rules import (
+    AnyRule,
+    Exact,
+    FunctionRule,
+    NormalisationRule,
+    Pass,
+    Rule,
+    Share,
+    Stabiliser,
+    Term,
+)
 from signxai_core.testing.conformance.probes import PROBE, Probe
 from signxai_core.testing.conformance.subject import DisagreementError, Subject, same
 from signxai_core.testing.nodes import Array
@@ -68,7 +78,7 @@ def _replaces_weights(rule: AnyRule) -> bool:
 #: What rules have in common where they are refused.
 FAMILIES: Final[Mapping[str, Callable[[AnyRule], bool]]] = MappingProxyType(
     {
-        "formula": lambda rule: isinstance(rule, Rule),
+        "formula": lambda rule: isinstance(rule, (Rule, FunctionRule)),
         "replaces the weights": _replaces_weights,
         "std": lambda rule: isinstance(rule, Rule) and rule.stabiliser.scale == "std",
         "keeps the shape": lambda rule: isinstance(rule, Pass) or (isinstance(rule, Exact) and not rule.mask),
@@ -91,6 +101,21 @@ REFUSALS: Final = (
         why="there is no mean and no beta",
     ),
 )
+
+
+#: Where the definition of a method leaves open what is right: rules, probes, and the two readings.
+UNDECIDED: Final = (
+    (
+        "std",
+        ("conv2d-reflect", "conv2d-replicate", "conv2d-circular"),
+        "the deviation of a convolution's input: with what a separate padding operation added, or without",
+    ),
+)
+
+
+def undecided(rule: AnyRule, probe: Probe) -> str | None:
+    """Return what is open about a rule at a probe, or ``None``."""
+    return next((why for family, names, why in UNDECIDED if FAMILIES[family](rule) and probe.name in names), None)
 
 
 def refusal(rule: AnyRule, probe: Probe) -> Refusal | None:

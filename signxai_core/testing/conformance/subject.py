@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,25 +123,29 @@ class Subject:
         explanation = sx.explain(self.model(probe), self.given(x), spec, target, backend=self.name)
         return np.asarray(self.neutral(explanation.relevance))
 
-    def of_node(self, recording: Recording, node: Node) -> tuple[Operation, ...]:
-        """Return the operations of a node's first call: those that ran in its layer without a break."""
-        found: list[Operation] = []
-        for operation in recording.operations:
-            if operation.path == node.layer:
-                found.append(operation)
-            elif found:
-                break
-        return tuple(found)
+    def of_node(self, recording: Recording, network: Network, node: Node) -> tuple[Operation, ...]:
+        """Return the operations of a node, in order.
 
-    def core(self, recording: Recording, node: Node) -> Operation:
+        Branches may have been recorded in any order, one between the other. A layer that several
+        nodes share ran once for each of them: every call is a run of operations without a break.
+        """
+        calls = [other.name for other in network.nodes if other.layer == node.layer]
+        if len(calls) == 1:
+            return tuple(operation for operation in recording.operations if operation.path == node.layer)
+        runs = itertools.groupby(recording.operations, key=lambda operation: operation.path)
+        own = [tuple(run) for path, run in runs if path == node.layer]
+        index = calls.index(node.name)
+        return own[index] if index < len(own) else ()
+
+    def core(self, recording: Recording, network: Network, node: Node) -> Operation:
         """Return the operation of a node's kind; where shape operations stand beside it, without them."""
-        found = [operation for operation in self.of_node(recording, node) if operation.kind == node.kind]
+        found = [operation for operation in self.of_node(recording, network, node) if operation.kind == node.kind]
         ran = ", ".join(f"{op.label}: {op.kind}" for op in recording.operations)
         require(bool(found), f"no operation of kind {node.kind!r} ran in layer {node.layer!r}; recorded: {ran}")
         return found[-1]
 
 
-def subject(name: str) -> Subject:
+def load_subject(name: str) -> Subject:
     """Return the registered backend of that name.
 
     Raises

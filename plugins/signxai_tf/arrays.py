@@ -1,0 +1,58 @@
+"""Between NumPy and TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from signxai_core.errors import InputShapeError, InputTypeError
+from signxai_tf.callables import floating_type
+
+_NUMPY: dict[Any, type[np.floating[Any]]] = {tf.float16: np.float16, tf.float32: np.float32, tf.float64: np.float64}
+
+
+def prepare(x: Any, dtype: Any | None) -> npt.NDArray[Any]:
+    """Return ``x`` as an array of ``dtype`` where NumPy has it, float32 where not.
+
+    Raises
+    ------
+    InputTypeError
+        If ``x`` does not hold floating-point numbers.
+    InputShapeError
+        If it has no axis.
+    """
+    try:
+        array = to_numpy(x) if tf.is_tensor(x) else np.asarray(x)
+    except (ValueError, TypeError) as error:
+        raise InputTypeError(f"the input is no array: {error}; give a NumPy array or a tensor") from error
+    if array.dtype.kind != "f":
+        advice = "take its real part" if array.dtype.kind == "c" else "convert it with x.astype('float32')"
+        raise InputTypeError(f"the input has type {array.dtype}, and relevance needs floating-point numbers: {advice}")
+    if array.ndim == 0:
+        raise InputShapeError("the input is a single number: it needs a batch axis, shape (batch, ...)")
+    if dtype is None:
+        return array if array.dtype.itemsize <= 8 else array.astype(np.float64)
+    return array.astype(_NUMPY.get(dtype, np.float32), copy=False)
+
+
+def to_numpy(array: Any) -> npt.NDArray[Any]:
+    """Return a tensor's numbers, in memory of their own; types that NumPy lacks become float32."""
+    if array.dtype.is_floating and array.dtype not in _NUMPY:
+        array = tf.cast(array, tf.float32)
+    return np.array(array.numpy())
+
+
+def asarray(array: npt.NDArray[Any], like: Any) -> Any:
+    """Return a tensor of ``like``'s type, sharing no memory with the array."""
+    return tf.cast(tf.constant(np.array(array)), like.dtype)
+
+
+def to_tensor(model: Any, x: Any) -> Any:
+    """Return a fresh tensor of ``x`` with the model's type."""
+    dtype = floating_type(model)
+    if not tf.is_tensor(x):
+        x = tf.constant(np.array(prepare(x, dtype)))
+    return tf.identity(x if dtype is None else tf.cast(x, dtype))

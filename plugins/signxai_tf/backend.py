@@ -1,0 +1,161 @@
+"""The backend: what the engine asks of TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import tensorflow as tf
+
+from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.errors import TargetError, UnsupportedOperationError
+from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
+from signxai_tf.callables import floating_type
+from signxai_tf.calls import Handle, Layout, Program
+from signxai_tf.run import run_model
+
+
+class TensorFlowBackend:
+    """TensorFlow, as the engine sees it; see :class:`signxai_core.engine.backend.Backend`."""
+
+    name = "tensorflow"
+
+    def record(self, model: Any, x: Any) -> Recording:
+        """Run ``model`` on ``x`` once, at inference, and leave both as they were."""
+        return run_model(model, to_tensor(model, x))
+
+    def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
+        """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""
+        return prepare(x, floating_type(model))
+
+    def linear(self, operation: Operation, inputs: Sequence[Array], weight: Array | None) -> Array:
+        """Return the operation of other inputs with another weight, and without bias."""
+        return _linear(operation)(inputs, weight)[0]
+
+    def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
+        """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
+        return _linear(operation).pull((relevance,), weight)
+
+    def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
+        """Return the exact vector-Jacobian product at the recorded point, one array per input."""
+        handle: Handle = operation.call
+        try:
+            return handle.recorded.pull(cotangents)
+        except UnsupportedOperationError as error:
+            message = f"{operation.label}: {error}"
+            raise UnsupportedOperationError(message, function=operation.function, path=operation.path) from error
+
+    def apply(self, operation: Operation, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Run the operation, as recorded (with its bias), on other inputs."""
+        handle: Handle = operation.call
+        return handle.recorded(inputs)
+
+    def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
+        """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
+        layout: Layout | None = operation.call.layout
+        if layout is None:
+            message = f"{operation.label}: its weight has no axes of input and output channels that can be scaled"
+            raise UnsupportedOperationError(message, function=operation.function, path=operation.path)
+        return _scaled(operation.parameters["weight"], layout, inner, outer)
+
+    def select(self, output: Array, target: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """Return ``target(output)``, one number per sample, and its gradient at ``output``."""
+        point = tf.identity(output)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(point)
+            values = target(point)
+        if not tf.is_tensor(values) or tuple(values.shape) != tuple(point.shape[:1]):
+            got = tuple(values.shape) if hasattr(values, "shape") else type(values).__name__
+            expected = f"one number per sample, shape ({point.shape[0]},)"
+            raise TargetError(f"the target function must return {expected}, and returned {got}")
+        gradient = tape.gradient(values, point)
+        if gradient is None:
+            raise TargetError("the target function's result does not depend on the output it was given")
+        return values, tf.convert_to_tensor(gradient)
+
+    def asarray(self, array: npt.NDArray[Any], like: Array) -> Array:
+        """Return a native array of ``like``'s type and device."""
+        return asarray(array, like)
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Return a NumPy array; types that NumPy lacks become float32."""
+        return to_numpy(array)
+
+    def where(self, condition: Array, a: Array | float, b: Array | float) -> Array:
+        """Elementwise choice; ``a`` and ``b`` may be numbers."""
+        types = [value.dtype for value in (a, b) if not isinstance(value, (int, float))]
+        if types:
+            a, b = (tf.cast(value, types[0]) if isinstance(value, (int, float)) else value for value in (a, b))
+        return tf.where(condition, a, b)
+
+    def maximum(self, a: Array, b: Array | float) -> Array:
+        """Elementwise maximum."""
+        return tf.maximum(a, b)
+
+    def minimum(self, a: Array, b: Array | float) -> Array:
+        """Elementwise minimum."""
+        return tf.minimum(a, b)
+
+    def abs(self, a: Array) -> Array:
+        """Elementwise absolute value."""
+        return tf.abs(a)
+
+    def full_like(self, a: Array, value: float) -> Array:
+        """An array of one number."""
+        return tf.fill(tf.shape(a), tf.cast(value, a.dtype))
+
+    def broadcast_to(self, a: Array, shape: tuple[int, ...]) -> Array:
+        """Broadcast to a shape."""
+        return tf.broadcast_to(a, shape)
+
+    def reshape(self, a: Array, shape: tuple[int, ...]) -> Array:
+        """Reshape."""
+        return tf.reshape(a, shape)
+
+    def std(self, a: Array, axis: int) -> Array:
+        """Population standard deviation along an axis, which stays with length 1."""
+        return tf.math.reduce_std(a, axis=axis, keepdims=True)
+
+    def max(self, a: Array, axis: int) -> Array:
+        """Maximum along an axis, which stays with length 1."""
+        return tf.reduce_max(a, axis=axis, keepdims=True)
+
+
+def _linear(operation: Operation) -> Program:
+    handle: Handle = operation.call
+    return handle.recorded if handle.linear is None else handle.linear
+
+
+def _scaled(weight: Array, layout: Layout, inner: Array | None, outer: Array | None) -> Array:
+    """Scale a weight whose axis of all channels is split into groups where there are several."""
+    shape = weight.shape.as_list()
+    if layout.depthwise:
+        shape_inner, shape_outer = (*shape[:-2], shape[-2], 1), tuple(shape)
+        if inner is not None:
+            weight = weight * tf.reshape(_filled(inner, shape[-2]), (1,) * (len(shape) - 2) + shape_inner[-2:])
+        if outer is not None:
+            filled = _filled(outer, shape[-2] * shape[-1])
+            weight = weight * tf.reshape(filled, (1,) * (len(shape) - 2) + shape_outer[-2:])
+        return weight
+    if outer is not None:
+        places = [1] * len(shape)
+        places[layout.outer] = -1
+        weight = weight * tf.reshape(outer, places)
+    if inner is not None:
+        places = [1] * len(shape)
+        places[layout.inner] = shape[layout.inner]
+        if layout.groups == 1:
+            places[layout.inner] = -1
+            return weight * tf.reshape(inner, places)
+        # Output channels come in groups, each of which reads its own input channels.
+        by_group = tf.reshape(_filled(inner, shape[layout.inner] * layout.groups), (layout.groups, -1))
+        repeated = tf.repeat(tf.transpose(by_group), shape[layout.outer] // layout.groups, axis=1)
+        places[layout.outer] = shape[layout.outer]
+        weight = weight * tf.reshape(repeated, places)
+    return weight
+
+
+def _filled(vector: Array, length: int) -> Array:
+    """Return a vector of that length from one, or from a single number."""
+    return tf.broadcast_to(tf.reshape(vector, (-1,)), (length,))

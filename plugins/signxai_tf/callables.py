@@ -1,0 +1,83 @@
+"""How a model is called for inference, and which floating-point type it takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from signxai_core.errors import ModelError
+from signxai_tf import private
+
+
+def entry_point(model: Any) -> Callable[[Any], Any]:
+    """Return a function of the input alone that runs the model at inference.
+
+    Raises
+    ------
+    ModelError
+        For objects that cannot be called, and layers that have not been built.
+    """
+    if isinstance(model, keras.layers.Layer):
+        if not model.built:
+            raise ModelError(
+                f"the model {model.name!r} has not been built and has no weights yet: call it once on an example, "
+                "or give its first layer an input shape"
+            )
+        return lambda x: model(x, training=False)
+    function = _function(model)
+    if "training" in _arguments(function):
+        return lambda x: function(x, training=False)
+    return function
+
+
+def _function(model: Any) -> Callable[..., Any]:
+    """Return the callable of a function, a module or a loaded SavedModel."""
+    if getattr(model, "structured_input_signature", ((), {}))[1]:
+        return _signature(model)
+    if callable(model):
+        return model  # type: ignore[no-any-return]
+    signatures = dict(getattr(model, "signatures", {}) or {})
+    if callable(getattr(model, "serve", None)):
+        return model.serve  # type: ignore[no-any-return]
+    if len(signatures) == 1 or "serving_default" in signatures:
+        return _signature(signatures.get("serving_default", next(iter(signatures.values()))))
+    names = ", ".join(signatures) or "none"
+    raise ModelError(
+        f"the model of type {type(model).__name__} cannot be called: it has no __call__, no 'serve' and no "
+        f"signature 'serving_default' (signatures: {names}); give one of its functions with backend='tensorflow'"
+    )
+
+
+def _signature(function: Any) -> Callable[..., Any]:
+    """Return a signature as a function of one positional argument."""
+    names = list(function.structured_input_signature[1])
+    if len(names) != 1:
+        raise ModelError(f"the model's signature takes {len(names)} inputs ({', '.join(names)}), and one is needed")
+    return lambda x: function(**{names[0]: x})
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    call = function if inspect.isroutine(function) else type(function).__call__
+    names = private.restored_argument_names(function)
+    try:
+        return names + tuple(inspect.signature(call).parameters)
+    except (TypeError, ValueError):
+        return names
+
+
+def floating_type(model: Any) -> Any | None:
+    """Return the type that the model's input should have, where the model tells."""
+    inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
+    candidates = [tensor.dtype for tensor in inputs or ()]
+    candidates += [spec.dtype for spec in getattr(model, "structured_input_signature", ((), {}))[1].values()]
+    if isinstance(model, (tf.Module, keras.layers.Layer)) or hasattr(model, "signatures"):
+        candidates += [variable.dtype for variable in getattr(model, "variables", ())]
+    for candidate in candidates:
+        dtype = tf.dtypes.as_dtype(candidate)
+        if dtype.is_floating:
+            return dtype
+    return None

@@ -1,0 +1,148 @@
+"""A traced model as data: nodes in the order in which they run, function bodies included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from signxai_tf import private
+from signxai_tf.operations import plain_attributes, signature
+
+Reference = tuple[str, int]
+
+
+@attrs.frozen(eq=False)
+class Node:
+    """An operation of a graph.
+
+    Parameters
+    ----------
+    name, op
+        Its name in the graph, and that of the operation.
+    inputs
+        Node and output number of every tensor that goes in.
+    attributes
+        As Python values.
+    functions
+        Names of the functions among the attributes.
+    path
+        Path of the layer that made it; ``None`` where that is not known.
+    constant
+        Its value, for constants.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[Reference, ...]
+    attributes: Mapping[str, Any]
+    functions: Mapping[str, tuple[str, ...]]
+    path: str | None = None
+    constant: Any = None
+
+
+@attrs.frozen(eq=False)
+class Body:
+    """A graph or function: what goes in, what runs, what comes out."""
+
+    arguments: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    results: tuple[Reference, ...]
+
+
+@attrs.frozen(eq=False)
+class Graph:
+    """A model's body and the functions that it calls."""
+
+    main: Body
+    functions: Mapping[str, Body]
+
+
+def read(definition: Any, arguments: Iterable[str], results: Iterable[str], paths: Mapping[str, str]) -> Graph:
+    """Return a graph from its protocol buffer.
+
+    Parameters
+    ----------
+    definition
+        ``GraphDef`` with the library of its functions.
+    arguments
+        Names of the nodes that stand for what goes in.
+    results
+        Names of tensors that come out (``"node:0"``).
+    paths
+        Layer of each node, where it is known.
+    """
+    functions = {}
+    for function in definition.library.function:
+        names = tuple(argument.name for argument in function.signature.input_arg)
+        wanted = [function.ret[result.name] for result in function.signature.output_arg]
+        functions[function.signature.name] = _body(function.node_def, names, wanted, {})
+    return Graph(_body(definition.node, tuple(arguments), list(results), paths), functions)
+
+
+def _body(definitions: Iterable[Any], arguments: tuple[str, ...], results: list[str], paths: Mapping[str, str]) -> Body:
+    by_name = {definition.name: definition for definition in definitions}
+    references = tuple(_reference(by_name, result, arguments) for result in results)
+    needed = _in_order(by_name, arguments, [name for name, _ in references])
+    return Body(arguments, tuple(_node(by_name, name, arguments, paths) for name in needed), references)
+
+
+def _in_order(by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str]) -> list[str]:
+    """Return the nodes that ``wanted`` depend on through tensors, inputs first."""
+    order: dict[str, None] = {}
+    stack = [(name, False) for name in reversed(wanted)]
+    while stack:
+        name, ready = stack.pop()
+        if name in order or name in arguments:
+            continue
+        if ready:
+            order[name] = None
+            continue
+        stack.append((name, True))
+        stack += [(text.partition(":")[0], False) for text in by_name[name].input if not text.startswith("^")]
+    return list(order)
+
+
+def _reference(by_name: Mapping[str, Any], text: str, arguments: tuple[str, ...]) -> Reference:
+    """Read ``"node"``, ``"node:1"`` (graphs) or ``"node:output:1"`` (functions)."""
+    parts = text.split(":")
+    name = parts[0]
+    if len(parts) < 3 or name in arguments:
+        return name, int(parts[-1]) if len(parts) > 1 else 0
+    definition = by_name[name]
+    place = int(parts[2])
+    for output, length in signature(definition.op).outputs:
+        if output == parts[1]:
+            break
+        place += _length(definition, length)
+    return name, place
+
+
+def _length(definition: Any, attribute: str) -> int:
+    if not attribute:
+        return 1
+    value = definition.attr[attribute]
+    return value.i if value.WhichOneof("value") == "i" else len(value.list.type)
+
+
+def _node(by_name: Mapping[str, Any], name: str, arguments: tuple[str, ...], paths: Mapping[str, str]) -> Node:
+    definition = by_name[name]
+    constant = private.make_tensor(definition.attr["value"].tensor) if definition.op == "Const" else None
+    functions = {key: _functions(value) for key, value in definition.attr.items() if _functions(value)}
+    return Node(
+        name=name,
+        op=definition.op,
+        inputs=tuple(_reference(by_name, text, arguments) for text in definition.input if not text.startswith("^")),
+        attributes=plain_attributes(definition.attr) if constant is None else {},
+        functions=functions,
+        path=paths.get(name),
+        constant=constant,
+    )
+
+
+def _functions(value: Any) -> tuple[str, ...]:
+    field = value.WhichOneof("value")
+    if field == "func":
+        return (value.func.name,)
+    return tuple(item.name for item in value.list.func) if field == "list" else ()

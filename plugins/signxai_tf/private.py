@@ -1,0 +1,79 @@
+"""Everything that TensorFlow and Keras do not offer publicly, in one place.
+
+Tried with TensorFlow 2.21 and Keras 3.15. Each function says what happens where a version
+lacks what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from tensorflow.python.framework import op_def_registry
+
+#: Attributes of a Keras layer that its first call sets, for the sake of saving it later.
+_FIRST_CALL = ("_saved_model_inputs_spec", "_saved_model_arg_spec")
+
+
+def op_def(name: str) -> Any:
+    """Return the definition of an operation: names of its inputs, outputs and attributes."""
+    return op_def_registry.get(name)
+
+
+def running_layers() -> list[Any]:
+    """Return the Keras layers that are being called in this thread, outermost first.
+
+    Keras keeps them on a stack of name scopes. Without that stack none is known, and paths are taken
+    from the names of the operations.
+    """
+    stack = global_state.get_global_attribute("name_scope_stack") or []
+    return [scope.caller for scope in stack if getattr(scope, "caller", None) is not None]
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator] # TensorFlow is untyped
+def observe(graph: Any, created: Callable[[str], None]) -> None:
+    """Call ``created`` with the name of every operation that is added to ``graph``.
+
+    ``graph`` is one that we are tracing; the method is replaced on that object alone. Without the
+    method nothing is observed.
+    """
+    create = getattr(graph, "_create_op_internal", None)
+    if create is None:
+        return
+
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        operation = create(*args, **kwargs)
+        created(operation.name)
+        return operation
+
+    graph._create_op_internal = observed  # noqa: SLF001
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """Return the layers directly inside a Keras layer."""
+    return list(getattr(layer, "_layers", ()))
+
+
+def first_call_state(layers: list[Any]) -> list[tuple[Any, str]]:
+    """Return what a first call would set on layers that have never been called."""
+    return [(layer, name) for layer in layers for name in _FIRST_CALL if getattr(layer, name, 0) is None]
+
+
+def forget_first_call(state: list[tuple[Any, str]]) -> None:
+    """Undo what our call set, so that saving the model later sees the user's first call."""
+    for layer, name in state:
+        object.__setattr__(layer, name, None)
+
+
+def restored_argument_names(function: Any) -> tuple[str, ...]:
+    """Return the argument names of a function loaded from a SavedModel; none where unknown."""
+    spec = getattr(function, "function_spec", None) or getattr(function, "_function_spec", None)
+    names = getattr(getattr(spec, "fullargspec", None), "args", None)
+    return tuple(names or ())
+
+
+def make_tensor(proto: Any) -> Any:
+    """Return the tensor of a constant's attribute."""
+    return tf.constant(tf.make_ndarray(proto), dtype=tf.dtypes.as_dtype(proto.dtype))

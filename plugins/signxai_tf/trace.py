@@ -1,0 +1,151 @@
+"""Traces of models: graphs that serve every batch size, kept as long as the model lives.
+
+A trace captures the model's variables, so that it always computes with their present values. The
+model is called inside a ``keras.StatelessScope``: nothing that it assigns to variables is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import attrs
+import keras
+import tensorflow as tf
+
+from signxai_core.errors import ModelError
+from signxai_tf import layers, private
+from signxai_tf.callables import entry_point
+from signxai_tf.fingerprint import fingerprint
+from signxai_tf.graph import Graph, read
+
+#: Traces per model: input shapes and types that were seen last.
+_MOST = 8
+
+
+@attrs.frozen(eq=False)
+class Trace:
+    """A traced model.
+
+    Parameters
+    ----------
+    graph
+        Its first argument is the input, the others are captured.
+    captured
+        Tensors and variables' handles that the graph reads, in the order of its arguments.
+    owners
+        Path of the layer that owns a captured variable, by place in ``captured``.
+    structure
+        What the model returns, with one placeholder for every tensor in ``graph.main.results``.
+    """
+
+    graph: Graph
+    captured: tuple[Any, ...]
+    owners: dict[int, str]
+    structure: Any
+
+
+@attrs.frozen(eq=False)
+class _Kept:
+    """The traces of one model."""
+
+    alive: Any
+    traces: OrderedDict[Hashable, Trace]
+
+
+_lock = threading.RLock()
+_kept: dict[int, _Kept] = {}
+
+
+def trace(model: Any, x: Any) -> Trace:
+    """Return the trace of ``model`` for inputs like ``x``, from the cache where it is there."""
+    shape, dtype = tuple(x.shape), x.dtype
+    with _lock:
+        traces = _traces_of(model)
+        state = fingerprint(model)
+        for key in ((shape[1:], dtype, None, state), (shape[1:], dtype, shape[0], state)):
+            if key in traces:
+                traces.move_to_end(key)
+                return traces[key]
+        made, batch = _trace(model, shape, dtype)
+        traces[shape[1:], dtype, batch, fingerprint(model)] = made
+        while len(traces) > _MOST:
+            traces.popitem(last=False)
+        return made
+
+
+def _traces_of(model: Any) -> OrderedDict[Hashable, Trace]:
+    """Return the model's cache; a passing one for objects that cannot be referred to weakly."""
+    known = _kept.get(id(model))
+    if known is not None and known.alive() is model:
+        return known.traces
+    identity = id(model)
+    try:
+        alive = weakref.ref(model, lambda _: _kept.pop(identity, None))
+    except TypeError:
+        return OrderedDict()
+    _kept[identity] = _Kept(alive, OrderedDict())
+    return _kept[identity].traces
+
+
+def _trace(model: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Trace, int | None]:
+    """Trace for any batch size, or where the model does not allow that, for this one."""
+    call = entry_point(model)
+    try:
+        return _traced(model, call, tf.TensorSpec((None, *shape[1:]), dtype)), None
+    except ModelError:
+        raise
+    except Exception as general:  # noqa: BLE001 - a user's model may fail in any way
+        try:
+            return _traced(model, call, tf.TensorSpec(shape, dtype)), shape[0]
+        except ModelError:
+            raise
+        except Exception:  # noqa: BLE001 - the first failure is the one that concerns every batch size
+            raise general from None
+
+
+def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trace:
+    known, paths, found = layers.Paths(model), {}, []
+
+    def created(name: str) -> None:
+        path = known.running()
+        if path is not None:
+            paths[name] = path
+
+    def traced(x: Any) -> Any:
+        private.observe(tf.compat.v1.get_default_graph(), created)
+        with tf.variable_creator_scope(_refuse), keras.StatelessScope():
+            result = call(x)
+        found.append(tf.nest.map_structure(_describe, result))
+        return [tensor for tensor in tf.nest.flatten(result) if tf.is_tensor(tensor)]
+
+    fresh = private.first_call_state(layers.all_layers(model))
+    try:
+        concrete = tf.function(traced).get_concrete_function(spec)
+    finally:
+        private.forget_first_call(fresh)
+    graph = concrete.graph
+    captured = list(graph.captures)
+    arguments = [graph.inputs[0].op.name, *(inner.op.name for _, inner in captured)]
+    results = [tensor.name for tensor in graph.outputs]
+    handles = {id(variable.handle): path for path, variable in layers.owners(model)}
+    return Trace(
+        graph=read(graph.as_graph_def(), arguments, results, paths),
+        captured=tuple(outer for outer, _ in captured),
+        owners={place: handles[id(outer)] for place, (outer, _) in enumerate(captured) if id(outer) in handles},
+        structure=found[-1],
+    )
+
+
+def _describe(value: Any) -> str:
+    return "tensor" if tf.is_tensor(value) else type(value).__name__
+
+
+def _refuse(_: Any, **__: Any) -> Any:
+    raise ModelError(
+        "the model creates its weights when it is called, and has none yet: call it once on an example before "
+        "explaining it"
+    )

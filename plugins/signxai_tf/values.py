@@ -1,0 +1,69 @@
+"""Tensors and operations of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from signxai_tf import operations
+
+#: How a tensor depends on the model's input: not at all, with a derivative, without one.
+FREE, TRACKED, TAINTED = range(3)
+
+
+@attrs.define(eq=False)
+class Value:
+    """A tensor of the run.
+
+    Parameters
+    ----------
+    array
+        The tensor; a list of values for tensor lists.
+    state
+        ``FREE``, ``TRACKED`` or ``TAINTED``.
+    step, place
+        What computed it, and the number of the output.
+    owner
+        Path of the layer that owns it, for variables.
+    """
+
+    array: Any
+    state: int = FREE
+    step: Step | None = None
+    place: int = 0
+    owner: str | None = None
+
+
+@attrs.define(eq=False)
+class Step:
+    """An operation that ran.
+
+    Parameters
+    ----------
+    op, attributes
+        What ran.
+    arguments
+        Values, or tuples of values for arguments that are lists.
+    outputs
+        Values, flat.
+    path
+        Path of the layer.
+    """
+
+    op: str
+    attributes: Mapping[str, Any]
+    arguments: tuple[Any, ...]
+    outputs: tuple[Value, ...] = ()
+    path: str = ""
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The arguments, flat."""
+        return operations.flatten(self.arguments)
+
+    @property
+    def tracked(self) -> list[Value]:
+        """The arguments with a derivative, flat."""
+        return [value for value in self.inputs if value.state == TRACKED]

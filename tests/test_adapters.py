@@ -1,0 +1,91 @@
+"""Other libraries' ways of asking give the same maps."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import signxai_core as sx
+from signxai_core import compat
+from signxai_core.adapters.quantus import explain_func
+from signxai_core.errors import InputError, ParameterError
+from signxai_torch.captum_style import Attribution
+
+
+def test_captum_style(branching):
+    model, x = branching
+    wanted = sx.explain(model, x, "lrpsign_epsilon_0_1_mu_0_5", [1, 2])
+    tensor = torch.tensor(x, requires_grad=True)
+    attribution = Attribution(model, "lrpsign_epsilon_0_1", mu=0.5)
+    for target in ([1, 2], torch.tensor([1, 2])):
+        found = attribution.attribute(tensor, target=target)
+        assert isinstance(found, torch.Tensor)
+        assert found.dtype == tensor.dtype
+        assert not found.requires_grad
+        np.testing.assert_array_equal(found.numpy(), wanted.relevance)
+    (inside,), delta = attribution.attribute((tensor,), [1, 2], return_convergence_delta=True)
+    np.testing.assert_array_equal(inside.numpy(), wanted.relevance)
+    np.testing.assert_allclose(delta.numpy(), wanted.conservation.gap)
+    best = sx.explain(model, x, "lrpsign_epsilon_0_1_mu_0_5").relevance
+    np.testing.assert_array_equal(attribution.attribute(tensor).numpy(), best)
+
+
+@pytest.mark.parametrize(("inputs", "text"), [((), "a tuple of 0: nothing"), (np.ones((1, 2)), "ndarray")])
+def test_captum_style_takes_one_tensor(branching, inputs, text):
+    with pytest.raises(InputError, match=f"inputs must be one tensor, or a tuple of one, got {text}"):
+        Attribution(branching[0], "gradient").attribute(inputs)
+    with pytest.raises(InputError, match="a tuple of 2: Tensor, Tensor"):
+        Attribution(branching[0], "gradient").attribute((torch.ones(1), torch.ones(1)))
+
+
+def test_quantus(branching):
+    model, x = branching
+    assert list(inspect.signature(explain_func).parameters)[:3] == ["model", "inputs", "targets"]
+    found = explain_func(model=model, inputs=x, targets=np.array([1, 2]), method="lrp_z", device="cpu", seed="one")
+    np.testing.assert_array_equal(found, sx.explain(model, x, "lrp_z", [1, 2], seed="one").relevance)
+    with pytest.raises(ParameterError, match="explain_func needs a method"):
+        explain_func(model, x, [0, 0])
+    with pytest.raises(ParameterError, match="has no parameter 'xai_lib'"):
+        explain_func(model, x, [0, 0], method="lrp_z", xai_lib="captum")
+
+
+def test_quantus_needs_no_quantus():
+    code = "import sys, signxai_core.adapters.quantus; assert not {'quantus', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["lrp_alpha_1_beta_0", "guided_backprop", "zblrp_epsilon_0_1_VGG16ILSVRC"])
+def test_calls_of_signxai(branching, name):
+    model, x = branching
+    wanted = sx.explain(model, x, name, 2, convention="signxai").relevance
+    found = compat.calculate_relevancemap(name, x[0], model, neuron_selection=2)
+    assert found.shape == x.shape[1:]
+    np.testing.assert_allclose(found, wanted[0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        compat.calculate_relevancemaps(name, x, model, neuron_selection=2), wanted, rtol=1e-12, atol=1e-15
+    )
+    np.testing.assert_array_equal(compat.explain(model, x, name, 2), wanted)
+    np.testing.assert_array_equal(compat.explain(model, x, name, target_class=2, framework="pytorch"), wanted)
+    best = sx.explain(model, x, name, convention="signxai").relevance
+    np.testing.assert_array_equal(compat.explain(model, torch.tensor(x), name), best)
+
+
+def test_old_names_of_parameters(branching):
+    model, x = branching
+    found = compat.explain(model, x, "smoothgrad", 1, augment_by_n=3, noise_scale=0.1)
+    wanted = sx.explain(model, x, "smoothgrad", 1, convention="signxai", samples=3, noise=0.1).relevance
+    np.testing.assert_array_equal(found, wanted)
+    path = compat.explain(model, x, "integrated_gradients", 1, reference_inputs=0.5, steps=4)
+    wanted = sx.explain(model, x, "integrated_gradients", 1, convention="signxai", baseline=0.5, steps=4).relevance
+    np.testing.assert_array_equal(path, wanted)
+    textbook = compat.explain(model, x, "guided_backprop", 1, convention="textbook")
+    np.testing.assert_array_equal(textbook, sx.explain(model, x, "guided_backprop", 1).relevance)
+    with pytest.raises(ParameterError, match="'neuron_selection' says 'target' a second time"):
+        compat.calculate_relevancemap("gradient", x[0], model, target_class=1, neuron_selection=2)
+    with pytest.raises(ParameterError, match="has no parameter 'channels'"):
+        compat.calculate_relevancemap("gradient", x[0], model, channels=3)
