@@ -154,7 +154,8 @@ def test_an_input_layer_rule_needs_a_first_layer():
 def test_a_rule_that_does_not_fit_its_operation():
     spec = sx.parse("lrp_z")
     on_activation = Composite((Entry(Where(kinds={"activation"}), sx.rules()["epsilon"]()), *spec.composite.entries))
-    with pytest.raises(errors.PlanError, match=r"the rule 'epsilon 0.1' .* cannot be applied to 1 \(relu\): it is for linear operations"):
+    text = r"the rule 'epsilon 0.1' .* cannot be applied to 1 \(relu\): it is for linear operations"
+    with pytest.raises(errors.PlanError, match=text):
         sx.explain(DENSE, ROW, MethodSpec(family="lrp", composite=on_activation, seed="logit"))
     on_sum = Composite((Entry(Where(kinds={"sum"}), sx.rules()["flat"]()), *spec.composite.entries))
     with pytest.raises(errors.PlanError, match=r"replaces the weights by '1' cannot be applied to add"):

