@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -17,8 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from nets import Branching, seeded
 
-settings.register_profile("default", deadline=None, print_blob=True)
-settings.load_profile("default")
+# The same examples in every run; SIGNXAI_EXAMPLES=1000 draws that many new ones.
+FRESH = int(os.environ.get("SIGNXAI_EXAMPLES", "0"))
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("fresh", deadline=None, print_blob=True, max_examples=FRESH or 100)
+settings.load_profile("fresh" if FRESH else "same")
 
 
 @pytest.fixture(scope="session")

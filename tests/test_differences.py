@@ -48,7 +48,6 @@ def chain(*nodes, size=3):
     return net.Network(nodes, (size,))
 
 
-_SCALED = net.Scaling(name="scale", scale=2.0)
 _TANH = net.Activation(name="tanh", inputs="a", of="tanh")
 _NORM = net.BatchNorm(name="norm", inputs="a", mean=[0.1, 0, 1], var=[1, 2, 3], gamma=[1, 2, -1], beta=[0, 1, 0.5])
 
@@ -57,18 +56,6 @@ OPEN = {
     "padding-of-convolution-and-folding": (
         image(net.Scaling(name="shift", shift=0.5), padding=1, mode="reflect"),
         sx.parse("lrp_epsilon_0_5"),
-        None,
-    ),
-    "threshold-behind-scaling": (image(_SCALED), sx.parse("lrpsign_z_mu_0_5", convention="signxai"), None),
-    "bounds-behind-scaling": (image(_SCALED), lrp(first=_RULES["z_box"](low=-4, high=5), fold=False), None),
-    "threshold-of-an-inner-layer": (
-        chain(
-            dense("a", "input", 4, 3),
-            _TANH,
-            net.Scaling(name="scale", inputs="tanh", scale=2.0),
-            dense("out", "scale", 3, 4),
-        ),
-        lrp(Entry(Where(kinds={"dense"}), _RULES["sign"](mu=0.1)), fold=False),
         None,
     ),
     "last-and-residual": (

@@ -35,7 +35,6 @@ from signxai_core.specs import (
     Where,
 )
 from signxai_core.specs.conventions import CONVENTIONS
-from signxai_core.specs.fill import bounds, thresholds
 from signxai_core.testing import explain, names, strategies
 from signxai_torch.network import build
 
@@ -77,10 +76,7 @@ def is_open(network, spec):
     """Return whether METHODS leaves open what is right; see test_differences."""
     rules = [rule for rule in (spec.input_layer, *(e.rule for e in spec.composite.entries)) if isinstance(rule, Rule)]
     padded = any(getattr(node, "mode", "zeros") != "zeros" for node in network.nodes)
-    scaled = any(node.kind in ("scaling", "normalisation") for node in network.nodes)
-    numbers = [v for v in (*thresholds(spec), *bounds(spec, "low"), *bounds(spec, "high")) if v is not None]
-    named = spec.phrase is not None and spec.composite.fold_normalisation
-    return (padded and any(rule.stabiliser.scale == "std" for rule in rules)) or (scaled and numbers and not named)
+    return padded and any(rule.stabiliser.scale == "std" for rule in rules)
 
 
 def agree(network, x, spec, target, seed, label):

@@ -18,7 +18,7 @@ from signxai_core.engine.structure import Group, Structure, channel_vector
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
 from signxai_core.specs.rules import Term
-from signxai_core.specs.values import ArrayValue, Missing, Value
+from signxai_core.specs.values import Missing, Value
 
 _DIAGONAL = frozenset({"normalisation", "scaling"})
 
@@ -229,32 +229,28 @@ class Linear:
         return self._at_input(cell.value, index, channels=True) + self.backend.full_like(self.x[index], 0.0)
 
     def _at_input(self, value: Value | Missing, index: int, *, channels: bool = False) -> Array | float:
-        """Return a number or array in units of the model's input, at this group's input."""
+        """Return a user's number, or a user's array of the model input's shape, at this group's input."""
         assert not isinstance(value, Missing), "missing parameters are refused before"
         tensor = self.group.inputs[index]
-        if isinstance(value, float) and not self._scaled_before(tensor):
+        if isinstance(value, float):
             return value
         recording = self.structure.recording
         x = recording.values[recording.input]
-        array = value.array if isinstance(value, ArrayValue) else np.asarray(value)
-        return self._carry(
-            tensor, self.backend.asarray(_spread(array, x.shape, recording.channel_axis, channels=channels), x)
-        )
-
-    def _scaled_before(self, tensor: int) -> bool:
-        """Return whether scaling that is not in this group lies between the input and a tensor."""
-        operation = self.structure.producer.get(tensor)
-        if operation is None or operation.kind not in _DIAGONAL | {"shape", "dropout"}:
-            return False
-        return operation.kind in _DIAGONAL or any(self._scaled_before(i) for i in operation.inputs)
+        array = _spread(value.array, x.shape, recording.channel_axis, channels=channels)
+        return self._carry(tensor, self.backend.asarray(array, x))
 
     def _carry(self, tensor: int, array: Array) -> Array:
-        """Carry an array of the input's shape to a later tensor, through shape operations."""
+        """Bring an array of the input's shape into a later tensor's, through shape operations.
+
+        Numbers stay as they are: they are compared with what the group reads, like a single number.
+        """
         recording = self.structure.recording
         if tensor == recording.input:
             return array
         operation = self.structure.producer[tensor]
-        if operation.kind not in _DIAGONAL | {"shape", "dropout"}:
+        if operation.kind in _DIAGONAL:
+            return self._carry(operation.inputs[0], array)
+        if operation.kind not in ("shape", "dropout"):
             raise PlanError(
                 f"an array of the input's shape was given, but {self.group.core.label} does not read the "
                 f"input: {operation.label} lies before it. Give a single number for this operation"

@@ -118,7 +118,8 @@ class _Builder:
     def hidden(self) -> None:
         if self.draw(st.booleans()):
             self.batch_norm()
-        self.activation()
+        if self.draw(st.integers(0, 4)):
+            self.activation()
 
     def pad(self) -> None:
         amounts = [self.each(2, 0, 1) for _ in self.shape[1:]]

@@ -50,8 +50,9 @@ def check_apply(subject: Subject, probe: Probe) -> None:
             constant = subject.numpy(nothing[0])
             z = subject.numpy(subject.backend.linear(operation, inputs, None))
             same(f"linear of {operation.label}, against apply(x) − apply(0)", z, y - constant, TOLERANCE, scale=1.0)
-            if "bias" in operation.parameters:
-                bias = np.broadcast_to(subject.numpy(operation.parameters["bias"]), y.shape)
+            if operation.kind in ("dense", "convolution"):
+                given = operation.parameters.get("bias")
+                bias = np.broadcast_to(0.0 if given is None else subject.numpy(given), y.shape)
                 same(f"the bias of {operation.label}, against apply(0)", bias, constant, TOLERANCE, scale=1.0)
 
 

@@ -131,6 +131,9 @@ def _convolutions() -> Iterator[Probe]:
     relu = net.Activation(name="relu", inputs="stem")
     behind = net.Conv(name=PROBE, inputs="relu", weight=_w(3, 4, 2, 2), bias=_w(3))
     yield _probe("conv2d-behind-relu", (2, 4, 5), _conv("stem", 2), relu, behind)
+    between = net.Conv(name="between", inputs="relu", weight=_w(4, 4, 1, 1), bias=_w(4))
+    behind = attrs.evolve(behind, inputs="between")
+    yield _probe("conv2d-behind-relu-and-conv2d", (2, 4, 5), _conv("stem", 2), relu, between, behind)
     reused: dict[str, Any] = {"layer": PROBE, "weight": _w(4, 4, 3, 3), "bias": _w(4), "padding": 1}
     yield _probe(
         "conv2d-reused",
