@@ -12,6 +12,7 @@ if importlib.util.find_spec("triton") is not None:
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nets import Branching, seeded
 
 # The same examples in every run; SIGNXAI_EXAMPLES=1000 draws that many new ones.
+torch.set_num_threads(1)  # small models: a second thread only waits for the first
 FRESH = int(os.environ.get("SIGNXAI_EXAMPLES", "0"))
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("fresh", deadline=None, print_blob=True, max_examples=FRESH or 100)

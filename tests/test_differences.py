@@ -48,7 +48,6 @@ def chain(*nodes, size=3):
     return net.Network(nodes, (size,))
 
 
-_TANH = net.Activation(name="tanh", inputs="a", of="tanh")
 _NORM = net.BatchNorm(name="norm", inputs="a", mean=[0.1, 0, 1], var=[1, 2, 3], gamma=[1, 2, -1], beta=[0, 1, 0.5])
 
 OPEN = {
@@ -58,22 +57,9 @@ OPEN = {
         sx.parse("lrp_epsilon_0_5"),
         None,
     ),
-    "last-and-residual": (
-        chain(dense("a", "input", 3, 3), _TANH, dense("b", "tanh", 3, 3), net.Add(name="sum", inputs=("tanh", "b"))),
-        lrp(Entry(Where(position="last"), _RULES["flat"]())),
-        None,
-    ),
     "normalisation-between-exact-and-rule": (
         chain(dense("a", "input", 3, 3), _NORM, dense("out", "norm", 3, 3)),
         lrp(Entry(Where(path="a"), Exact())),
-        None,
-    ),
-    "forced-seed-of-a-map": (image(), sx.parse("grad_cam"), "logit"),
-    "shape-without-a-rule": (
-        image(),
-        MethodSpec(
-            family="lrp", composite=Composite((Entry(Where(kinds=WEIGHTED), _RULES["epsilon"]()),)), seed="logit"
-        ),
         None,
     ),
 }

@@ -253,3 +253,7 @@ def build(network: net.Network, dtype: str = "float64") -> keras.Model:
     model = Graph(network, dtype)
     model(tf.zeros((1, *network.input_shape[1:], network.input_shape[0]), dtype))
     return model
+
+
+#: Read by the conformance suite: the models take (batch, ..., channels).
+build.channels_last = True  # type: ignore[attr-defined]

@@ -11,7 +11,10 @@ from signxai_core.engine.fit import check_fit
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
 from signxai_core.specs.composites import Composite, Position, Where
-from signxai_core.specs.rules import AnyRule, FunctionRule, LinearRule, Rule
+from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
+
+#: Without an entry these get their exact VJP: they only move values.
+_ROUTING = frozenset({"shape", "max_pooling", "dropout"})
 
 
 @attrs.frozen
@@ -174,6 +177,8 @@ def _match(
             ):
                 rule, why = entry.rule, str(entry.where)
                 break
+    if rule is None and operation.kind in _ROUTING:
+        return Exact(), "routes values"
     if rule is None:
         if strict:
             raise UnsupportedOperationError(_no_rule(operation), function=operation.function, path=operation.path)

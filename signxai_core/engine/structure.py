@@ -190,15 +190,14 @@ def _positions(recording: Recording, groups: tuple[Group, ...]) -> tuple[frozens
             first.add(index)
         elif group.core.kind in _BEFORE_FIRST:
             reached.update(group.outputs)
-    open_tensors = {recording.output}
+    followed: set[int] = set()
     last: set[int] = set()
-    for index in reversed(range(len(groups))):
-        if open_tensors.isdisjoint(groups[index].outputs):
-            continue
-        if groups[index].core.kind in _LINEAR:
+    for index, group in reversed(list(enumerate(groups))):
+        is_followed = not followed.isdisjoint(group.outputs)
+        if group.core.kind in _LINEAR and not is_followed:
             last.add(index)
-        else:
-            open_tensors.update(groups[index].inputs)
+        if group.core.kind in _LINEAR or is_followed:
+            followed.update(group.inputs)
     named: list[frozenset[Position]] = []
     for index in range(len(groups)):
         positions: list[Position] = []

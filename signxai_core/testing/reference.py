@@ -147,9 +147,10 @@ def _walk(planned: Planned, tensors: _Tensors, target: int, seed: Seed) -> dict[
 _Attribution = Callable[[Array, int], Array]
 
 
-def _attribution(model: _Model, spec: MethodSpec, seed: Seed) -> _Attribution:
+def _attribution(model: _Model, spec: MethodSpec, forced: Seed | None) -> _Attribution:
     """Return the method without sampling and modifier: from a sample and a class to a map."""
     planned = plan(model.network, spec.composite, spec.input_layer)
+    seed = forced or spec.seed
 
     def backward(sample: Array, target: int) -> Array:
         return _walk(planned, model.run(sample), target, seed)[INPUT]
@@ -162,7 +163,7 @@ def _attribution(model: _Model, spec: MethodSpec, seed: Seed) -> _Attribution:
 
     def activation_map(sample: Array, target: int) -> Array:
         tensors = model.run(sample)
-        arrived = _walk(gradient, tensors, target, "one")
+        arrived = _walk(gradient, tensors, target, forced or "one")
         heat = class_activation(cam, tensors[name], arrived[name], sample.shape)
         return heat * backward(sample, target) if cam.guided else heat
 
@@ -208,12 +209,12 @@ def _modifier(modifier: Mix | Sign | None, sample: Array) -> Array:
     return np.where(sample >= np.broadcast_to(mu, sample.shape), 1.0, -1.0)
 
 
-def _sampled(spec: MethodSpec, model: _Model, seed: Seed) -> _Attribution:
+def _sampled(spec: MethodSpec, model: _Model, forced: Seed | None) -> _Attribution:
     sampling = spec.sampling
     if isinstance(sampling, Control):
         state = sampling.random_state
         return lambda sample, _: np.random.default_rng(state).uniform(-1, 1, sample.shape)
-    attribution = _attribution(model, spec, seed)
+    attribution = _attribution(model, spec, forced)
     if isinstance(sampling, Smooth):
         smooth = sampling
         return lambda sample, target: _smooth(smooth, attribution, sample, target)
@@ -251,6 +252,6 @@ def explain(
     model = _model(network)
     output = np.stack([model.run(sample)[model.network.output] for sample in batch])
     targets = _targets(output, target)
-    attribution = _sampled(spec, model, seed or spec.seed)
+    attribution = _sampled(spec, model, seed)
     maps = [attribution(s, int(t)) * _modifier(spec.modifier, s) for s, t in zip(batch, targets, strict=True)]
     return ReferenceResult(np.stack(maps), output, targets)
