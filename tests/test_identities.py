@@ -37,16 +37,11 @@ def test_lrp_z_is_gradient_times_input_without_biases():
     assert np.abs(ours.conservation.gap).max() < 1e-10
 
 
-@pytest.mark.parametrize("method", ["lrp_zplus", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "flatlrp_z", "w2lrp_z"])
+@pytest.mark.parametrize("method", ["lrp_zplus", "lrp_gamma_0_25", "flatlrp_z", "w2lrp_z"])
 def test_relevance_is_conserved_without_biases(method):
-    model = seeded(Branching, bias=False)
-    # Positive inputs: a z⁺ denominator is then 0 only where nothing flows.
-    result = sx.explain(model, np.abs(IMAGES), method)
-    if method in ("lrp_zplus", "lrp_alpha_2_beta_1"):
-        # Negative logits or dead shares lose relevance by definition; compare those that are alive.
-        assert np.isfinite(result.relevance).all()
-    else:
-        np.testing.assert_allclose(result.conservation.total, result.conservation.expected, rtol=1e-9)
+    # Not alpha-beta with beta > 0: where nothing contributes negatively that share is lost by definition.
+    result = sx.explain(seeded(Branching, bias=False), np.abs(IMAGES), method)
+    np.testing.assert_allclose(result.conservation.total, result.conservation.expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
