@@ -21,6 +21,7 @@ from signxai_core.calls import (
     taken,
 )
 from signxai_core.engine.attribute import make_plan
+from signxai_core.engine.executor import Executor, executed_plan, recorder
 from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Run, raw_of
 from signxai_core.errors import ParameterError
@@ -116,7 +117,7 @@ def dump(spec: MethodSpec, name: str = "method") -> str:
 def plan(
     model: Any,
     x: Any,
-    method: str | MethodSpec,
+    method: Any,
     target: Any = None,
     *,
     backend: str | None = None,
@@ -132,15 +133,18 @@ def plan(
     found = registry()
     label, spec = configured(method, parameters, convention_of(convention), found)
     engine = backend_for(model, backend, found)
-    run = Run(engine, model, engine.prepare(model, x), check_seed(seed), strict, lambda _: None)
+    native = recorder(engine)
+    run = Run(native, model, native.prepare(model, x), check_seed(seed), strict, lambda _: None)
     run.start(target)
+    if isinstance(engine, Executor):
+        return executed_plan(engine, run, label, spec)
     return make_plan(run, label, spec, raw_of(spec, seed))
 
 
 def explain(
     model: Any,
     x: Any,
-    method: str | MethodSpec,
+    method: Any,
     target: Any = None,
     *,
     backend: str | None = None,
@@ -161,7 +165,8 @@ def explain(
         Array or tensor, shape ``(N, ...)`` with its batch axis, in the model's own layout, of a
         floating-point type. It is never changed.
     method
-        Name, or a specification. A specification holds its own conventions.
+        Name, a specification, or an object of another library that a plugin converts (zennit's
+        composites and rules). A specification holds its own conventions.
     target
         ``None`` (arg-max per sample), a class index, one index per sample, or a function from the
         outputs to one scalar per sample.
@@ -200,7 +205,7 @@ def explain(
 def explain_many(
     model: Any,
     x: Any,
-    methods: Iterable[str | MethodSpec],
+    methods: Iterable[Any],
     target: Any = None,
     *,
     backend: str | None = None,
@@ -220,7 +225,7 @@ def explain_many(
     dict
         Explanations by the names given (canonical names for specifications), in their order.
     """
-    if isinstance(methods, (str, MethodSpec)):
+    if isinstance(methods, (str, MethodSpec)) or not isinstance(methods, Iterable):
         raise ParameterError(f"methods must be several names, got one: {methods!r}; use explain for one method")
     found = registry()
     chosen = convention_of(convention)

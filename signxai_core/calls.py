@@ -9,7 +9,8 @@ from typing import Any
 from signxai_core import grammar
 from signxai_core.engine.attribute import Outcome, attribute
 from signxai_core.engine.backend import Backend
-from signxai_core.errors import BackendError, ParameterError, UnknownNameError
+from signxai_core.engine.executor import Executor, execute, recorder
+from signxai_core.errors import BackendError, ParameterError, PluginError, UnknownNameError
 from signxai_core.explanation import Conservation, Explanation
 from signxai_core.registry import Owned, Registry
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, Convention, MethodSpec
@@ -23,9 +24,7 @@ def taken(spec: MethodSpec, parameters: Mapping[str, Any], found: Registry) -> d
     return {key: value for key, value in parameters.items() if key in known and not known[key].stated}
 
 
-def check_common(
-    specs: Iterable[tuple[str | MethodSpec, MethodSpec]], parameters: Mapping[str, Any], found: Registry
-) -> None:
+def check_common(specs: Iterable[tuple[Any, MethodSpec]], parameters: Mapping[str, Any], found: Registry) -> None:
     """Refuse parameters that no method takes."""
     free = {key for _, spec in specs for key, p in grammar.parameters(spec, found).items() if not p.stated}
     for key in parameters:
@@ -50,21 +49,19 @@ def explain_specs(
 ) -> dict[str, Explanation]:
     """Explain with methods whose parameters are filled in."""
     engine = backend_for(model, backend, found)
+    given = recorder(engine).prepare(model, x)
+    seed = check_seed(seed)
     with _reporter(progress) as report:
-        outcome = attribute(
-            engine,
-            model,
-            engine.prepare(model, x),
-            specs,
-            target,
-            seed=check_seed(seed),
-            strict=strict,
-            progress=report,
-        )
+        if isinstance(engine, Executor):
+            outcome = execute(engine, model, given, specs, target, seed=seed, strict=strict, progress=report)
+        else:
+            outcome = attribute(engine, model, given, specs, target, seed=seed, strict=strict, progress=report)
     return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}
 
 
-def _explanation(label: str, spec: MethodSpec, outcome: Outcome, engine: Backend, found: Registry) -> Explanation:
+def _explanation(
+    label: str, spec: MethodSpec, outcome: Outcome, engine: Backend | Executor, found: Registry
+) -> Explanation:
     result = outcome.results[label]
     return Explanation(
         relevance=result.relevance,
@@ -93,17 +90,35 @@ def check_seed(given: str | None) -> str | None:
     return given
 
 
-def spec_of(method: str | MethodSpec, convention: Convention, found: Registry) -> MethodSpec:
-    """Return the method that was given by name or value."""
-    if not isinstance(method, MethodSpec):
+def spec_of(method: Any, convention: Convention, found: Registry) -> MethodSpec:
+    """Return the method that was given by name, by value, or as another library's object."""
+    if isinstance(method, str):
         return grammar.parse(method, found, convention)
+    if not isinstance(method, MethodSpec):
+        return _converted(method, found)
     if convention is TEXTBOOK or convention.name == method.convention:
         return method
     return grammar.parse(grammar.unparse(method, found), found, convention)
 
 
+def _converted(method: Any, found: Registry) -> MethodSpec:
+    """Return the method that another library's object stands for."""
+    owned = next((owned for owned in found.conversions.values() if owned.entry.claims(method)), None)
+    if owned is None:
+        others = "".join(f", or an object of {name}" for name in found.conversions)
+        raise ParameterError(
+            f"a method is a name or a MethodSpec{others}; got {method!r} of type {type(method).__qualname__}"
+        )
+    made = owned.make(given=method)
+    if not isinstance(made, MethodSpec):
+        raise PluginError(
+            f"plugin {owned.owner!r}: {owned.entry.factory!r} must return a MethodSpec, got {type(made).__name__}"
+        )
+    return made
+
+
 def configured(
-    method: str | MethodSpec, parameters: Mapping[str, Any], convention: Convention, found: Registry
+    method: Any, parameters: Mapping[str, Any], convention: Convention, found: Registry
 ) -> tuple[str, MethodSpec]:
     """Return label and method, parameters filled in."""
     spec = spec_of(method, convention, found)
@@ -111,7 +126,7 @@ def configured(
     return label, grammar.configure(spec, parameters, found, label)
 
 
-def backend_for(model: Any, given: str | None, found: Registry) -> Backend:
+def backend_for(model: Any, given: str | None, found: Registry) -> Backend | Executor:
     """Return the backend named, or the one that claims the model."""
     if given is not None:
         owned: Owned | None = found.backend(given)
@@ -122,7 +137,7 @@ def backend_for(model: Any, given: str | None, found: Registry) -> Backend:
             f"no backend claims a model of type {type(model).__module__}.{type(model).__qualname__}; for a plain "
             f"callable give backend=, one of: {', '.join(found.backends) or 'none is registered'}"
         )
-    made: Backend = owned.make()
+    made: Backend | Executor = owned.make()
     return made
 
 

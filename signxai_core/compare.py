@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.api import explain_many
+from signxai_core.engine.backend import Backend
+from signxai_core.engine.executor import Executor, recorder
 from signxai_core.engine.parting import Layouts, Pairing, Parting, channels_last, relative
 from signxai_core.engine.plan import Query
 from signxai_core.engine.run import Run, raw_of
@@ -172,8 +174,8 @@ def _comparison(
         for name, difference in apart.items()
     )
     return Comparison(
-        backend_a=pairing.a.backend.name,
-        backend_b=pairing.b.backend.name,
+        backend_a=_first(maps_a).backend,
+        backend_b=_first(maps_b).backend,
         tolerance=pairing.tolerance,
         output_difference=output,
         values=values,
@@ -217,7 +219,7 @@ def _sums(a: FloatArray, b: FloatArray) -> float:
 
 
 def _run(model: Any, x: Any, target: Any, backend: str, seed: str | None, *, strict: bool) -> Run:
-    engine = registry().backend(backend).make()
+    engine = recorder(registry().backend(backend).make())
     run = Run(engine, model, engine.prepare(model, x), seed, strict, lambda _: None)
     run.start(target)
     return run
@@ -235,7 +237,8 @@ def _owner(model: Any) -> str:
 
 
 def _same_backend(model: Any, backend: str, given: str | None) -> bool:
-    return (given or _owner(model)) == backend
+    found: Backend | Executor = registry().backend(given or _owner(model)).make()
+    return recorder(found).name == backend
 
 
 def _layouts(run: Run, a: Layout | None, b: Layout | None, *, same: bool) -> Layouts:

@@ -9,9 +9,10 @@ GUARD = """
 import sys, types
 {before}
 from signxai_core.errors import BackendError
-from signxai_torch.zennit_bridge import explain_with_zennit, from_zennit, to_zennit
+from signxai_core.registry import registry
+from signxai_torch.zennit_bridge import from_zennit, to_zennit
 assert "zennit" not in sys.modules or {known}
-for call in (lambda: to_zennit("lrp_z"), lambda: from_zennit(None), lambda: explain_with_zennit(None, None, "lrp_z")):
+for call in (lambda: to_zennit("lrp_z"), lambda: from_zennit(None), registry().backend("zennit").make):
     try:
         call()
     except BackendError as error:

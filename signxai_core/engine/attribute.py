@@ -97,7 +97,9 @@ def attribute(
         for raw, value in zip(raws, _values(run, sampling, list(raws)), strict=True):
             for label in raws[raw]:
                 finished[label] = _finish(value, specs[label], x)
-    results = {label: _result(run, label, spec, finished[label], raw_of(spec, seed)) for label, spec in specs.items()}
+    results = {
+        label: make_result(run, label, spec, finished[label], raw_of(spec, seed)) for label, spec in specs.items()
+    }
     return Outcome(results, run.selection.indices, run.output)
 
 
@@ -147,7 +149,8 @@ def _threshold(sign: Sign, x: FloatArray) -> Any:
     return np.broadcast_to(sign.mu.array, x.shape) if isinstance(sign.mu, ArrayValue) else sign.mu
 
 
-def _result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, raw: Raw) -> Result:
+def make_result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, raw: Raw) -> Result:
+    """Return a finished map with its sum, what it should sum to, and its plan."""
     total = relevance.astype(np.float64).reshape(len(relevance), -1).sum(axis=1)
     return Result(relevance, make_plan(run, label, spec, raw), total, run.expected(spec, raw))
 

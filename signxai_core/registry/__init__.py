@@ -1,6 +1,6 @@
 """Plugins: hook specifications, entries, and the registry built from entry points."""
 
-from signxai_core.registry.entries import BackendEntry, CompositeEntry, Grid, RuleEntry, Word
+from signxai_core.registry.entries import BackendEntry, CompositeEntry, Conversion, Grid, RuleEntry, Word
 from signxai_core.registry.hookspecs import hookimpl
 from signxai_core.registry.manager import Owned, PluginInfo, Problem, Registry, build, discover
 from signxai_core.registry.process import Declared, declare, extend, registry
@@ -8,6 +8,7 @@ from signxai_core.registry.process import Declared, declare, extend, registry
 __all__ = [
     "BackendEntry",
     "CompositeEntry",
+    "Conversion",
     "Declared",
     "Grid",
     "Owned",

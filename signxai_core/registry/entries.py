@@ -134,16 +134,46 @@ class BackendEntry:
     builder
         Path of a function that makes a model of the backend's framework from a
         :class:`~signxai_core.testing.network.Network`, for the conformance suite.
+    executor
+        ``factory()`` returns an :class:`~signxai_core.engine.executor.Executor` instead: another
+        engine, which carries out whole methods with rules of its own. The conformance suite leaves
+        it out.
     """
 
     name: str = attrs.field(validator=_name)
     factory: str = attrs.field(validator=_path)
     builder: str | None = attrs.field(default=None, validator=attrs.validators.optional(_path))
     packages: tuple[str, ...] = attrs.field(converter=_names)
+    executor: bool = False
 
     def claims(self, model: object) -> bool:
         """Return whether a class of the model's comes from one of the packages."""
-        return any(cls.__module__.partition(".")[0] in self.packages for cls in type(model).__mro__)
+        return _is_from(model, self.packages)
+
+
+@attrs.frozen(kw_only=True)
+class Conversion:
+    """Objects of another library that can be given as a method: ``factory(given=object)`` returns a method.
+
+    Parameters
+    ----------
+    name, factory
+        As everywhere.
+    packages
+        Packages whose classes mark an object as one to convert.
+    """
+
+    name: str = attrs.field(validator=_name)
+    factory: str = attrs.field(validator=_path)
+    packages: tuple[str, ...] = attrs.field(converter=_names)
+
+    def claims(self, given: object) -> bool:
+        """Return whether a class of the object's comes from one of the packages."""
+        return _is_from(given, self.packages)
+
+
+def _is_from(given: object, packages: Iterable[str]) -> bool:
+    return any(cls.__module__.partition(".")[0] in packages for cls in type(given).__mro__)
 
 
 def load(path: str, owner: str) -> Any:

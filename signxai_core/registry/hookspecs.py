@@ -15,6 +15,7 @@ import pluggy
 from signxai_core.registry.entries import (
     BackendEntry,
     CompositeEntry,
+    Conversion,
     Grid,
     RuleEntry,
     Word,
@@ -55,3 +56,8 @@ def signxai_methods() -> Iterable[Grid]:  # type: ignore[empty-body]
 @hookspec
 def signxai_backends() -> Iterable[BackendEntry]:  # type: ignore[empty-body]
     """Backends: a name, the path of a factory, and the packages whose models it takes."""
+
+
+@hookspec
+def signxai_conversions() -> Iterable[Conversion]:  # type: ignore[empty-body]
+    """Objects of other libraries that :func:`signxai_core.explain` takes as methods."""

@@ -77,6 +77,7 @@ _HOOKS: Mapping[str, _Hook] = MappingProxyType(
         "signxai_presets": _Hook(Preset, lambda e: (e.name,)),
         "signxai_methods": _Hook(entries.Grid, lambda e: (*e, *e.aliases)),
         "signxai_backends": _Hook(entries.BackendEntry, lambda e: (e.name,)),
+        "signxai_conversions": _Hook(entries.Conversion, lambda e: (e.name,)),
     }
 )
 
@@ -91,6 +92,7 @@ class Registry:
     presets: Mapping[str, Owned]
     methods: Mapping[str, Owned]
     backends: Mapping[str, Owned]
+    conversions: Mapping[str, Owned]
     plugins: tuple[PluginInfo, ...]
     problems: tuple[Problem, ...]
     declared: Mapping[str, MethodSpec] = MappingProxyType({})
@@ -151,6 +153,7 @@ def build(
         presets=filed["signxai_presets"],
         methods=filed["signxai_methods"],
         backends=filed["signxai_backends"],
+        conversions=filed["signxai_conversions"],
         plugins=tuple(infos),
         problems=tuple(found),
     )

@@ -21,7 +21,7 @@ import signxai_core as sx
 from signxai_core import grammar
 from signxai_core.registry import registry
 from signxai_core.specs import WEIGHTED, Composite, Entry, MethodSpec, Stabiliser
-from signxai_torch.zennit_bridge import explain_with_zennit, from_zennit, to_zennit
+from signxai_torch.zennit_bridge import from_zennit, to_zennit
 
 NETS = {"vgg": vgg_like, "batch-norm": normalised}
 NAMES = (
@@ -81,7 +81,7 @@ def test_zennit_as_an_engine(net, name, x):
     model = NETS[net]()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     spec = configured(name)
-    ours, theirs = sx.explain(model, x, spec, 2), explain_with_zennit(model, x, spec, 2)
+    ours, theirs = sx.explain(model, x, spec, 2), sx.explain(model, x, spec, 2, backend="zennit")
     assert distance(theirs.relevance, ours.relevance) < 1e-10
     np.testing.assert_allclose(theirs.conservation.gap, ours.conservation.gap, atol=1e-8 * np.abs(ours.relevance).sum())
     assert theirs.backend == "zennit"
@@ -164,7 +164,7 @@ def test_other_composites_are_read(name, x):
 def test_the_rule_of_the_plug_in_template(net, supporting, x):
     model, spec = NETS[net](), sx.parse("lrp_z")
     spec = attrs.evolve(spec, composite=with_rule(evidence(supporting), kinds=WEIGHTED), input_layer=evidence())
-    ours, theirs = sx.explain(model, x, spec), explain_with_zennit(model, x, spec)
+    ours, theirs = sx.explain(model, x, spec), sx.explain(model, x, spec, backend="zennit")
     assert distance(theirs.relevance, ours.relevance) < 1e-10
 
 

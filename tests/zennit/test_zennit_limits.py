@@ -15,7 +15,7 @@ from zennit_nets import distance, vgg_like, with_rule
 import signxai_core as sx
 from signxai_core.errors import ModelError, PlanError
 from signxai_core.specs import Exact, FunctionRule, MethodSpec
-from signxai_torch.zennit_bridge import CANNOT, explain_with_zennit, from_zennit, to_zennit
+from signxai_torch.zennit_bridge import CANNOT, from_zennit, to_zennit
 
 
 @pytest.fixture
@@ -99,6 +99,7 @@ NOT_EXPRESSIBLE = {
     "before": (lambda: small(nn.BatchNorm2d(3)), "lrp_epsilon_0_1"),
     "padding": (lambda: small(nn.ZeroPad2d(1)), "flatlrp_z"),
     "order": (OutOfOrder, "lrpsign_z"),
+    "linearised": (lambda: nn.Sequential(*small(classes=4), nn.LayerNorm(4)), "lrp_epsilon_0_1"),
     "head": (lambda: nn.Sequential(*vgg_like(), nn.Softmax(dim=1)), "lrp_epsilon_0_1"),
 }
 
@@ -118,7 +119,7 @@ def test_what_zennit_cannot_express_is_refused(reason, x):
             spec = case[1] if isinstance(case[1], str) else MethodSpec(family="lrp", composite=case[1], seed="logit")
             if reason == "exact":
                 to_zennit(spec).register(model)
-            explain_with_zennit(model, x, spec)
+            sx.explain(model, x, spec, backend="zennit", strict=reason != "linearised")
         else:
             to_zennit(case)
     assert CANNOT["normalisation" if reason == "before" else reason] in str(caught.value)
@@ -127,13 +128,14 @@ def test_what_zennit_cannot_express_is_refused(reason, x):
 def test_padding_without_a_rule_that_minds_is_fine(x):
     torch.manual_seed(2)
     model = nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(768, 4)).double().eval()
-    ours, theirs = sx.explain(model, x, "lrp_alpha_2_beta_1"), explain_with_zennit(model, x, "lrp_alpha_2_beta_1")
+    ours = sx.explain(model, x, "lrp_alpha_2_beta_1")
+    theirs = sx.explain(model, x, "lrp_alpha_2_beta_1", backend="zennit")
     assert distance(theirs.relevance, ours.relevance) < 1e-10
 
 
 def test_training_mode_is_refused(x):
     with pytest.raises(ModelError, match=r"call model.eval\(\) first"):
-        explain_with_zennit(vgg_like().train(), x, "lrp_z")
+        sx.explain(vgg_like().train(), x, "lrp_z", backend="zennit")
 
 
 def test_hooks_are_removed_when_something_fails(x):

@@ -3,6 +3,9 @@
     with zennit.attribution.Gradient(model, to_zennit("lrp_epsilon_plus")) as attributor:
         output, relevance = attributor(x, seed)
 
+    sx.explain(model, x, zennit.composites.EpsilonPlusFlat())          # zennit's definition, our engine
+    sx.explain(model, x, "lrp_epsilon_plus", backend="zennit")         # our definition, zennit's engine
+
 zennit is imported when one of these functions is called, never before: it imports torchvision,
 which the PyTorch backend does without.
 """
@@ -11,12 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from signxai_core.explanation import Explanation
+from signxai_core.registry import BackendEntry, Conversion, hookimpl
 from signxai_core.specs import Composite, MethodSpec
 from signxai_torch.zennit_bridge.guard import need_zennit
 from signxai_torch.zennit_bridge.limits import CANNOT
 
-__all__ = ["CANNOT", "explain_with_zennit", "from_zennit", "to_zennit"]
+__all__ = ["CANNOT", "from_zennit", "method_of", "signxai_backends", "signxai_conversions", "to_zennit"]
 
 
 def to_zennit(method: str | MethodSpec | Composite) -> Any:
@@ -60,8 +63,8 @@ def from_zennit(composite: Any) -> Composite:
 
     Examples
     --------
-    ``MethodSpec(family="lrp", composite=from_zennit(EpsilonPlus()), seed="logit")`` is a method for
-    :func:`signxai_core.explain`.
+    ``from_zennit(EpsilonPlus())`` is what ``signxai_core.explain(model, x, EpsilonPlus())`` puts into
+    its method.
     """
     need_zennit()
     from signxai_torch.zennit_bridge import reading  # noqa: PLC0415 - imports zennit
@@ -69,32 +72,22 @@ def from_zennit(composite: Any) -> Composite:
     return reading.from_zennit(composite)
 
 
-def explain_with_zennit(
-    model: Any, x: Any, method: str | MethodSpec, target: Any = None, **parameters: Any
-) -> Explanation:
-    """Explain with zennit's engine: the same plan, carried out by zennit's hooks.
+def method_of(*, given: Any) -> MethodSpec:
+    """Return the method that :func:`signxai_core.explain` makes of a composite or hook of zennit's.
 
-    This is a function and not a backend: a backend differentiates one operation at a time and
-    knows no rule, while zennit hands rules to modules and runs PyTorch's backward pass through
-    them. Two engines that share nothing but the plan check each other.
-
-    Parameters
-    ----------
-    model
-        A module in evaluation mode. zennit hooks it, and merges batch-normalisation, while this
-        function runs; both are undone.
-    x, method, target, **parameters
-        As for :func:`signxai_core.explain`.
-
-    Raises
-    ------
-    PlanError
-        With every reason, when zennit cannot carry the plan out on this model.
-    BackendError
-        When zennit cannot be imported.
+    Relevance starts from the logit. zennit leaves the start to whoever calls it: ``seed="one"`` of
+    ``explain`` gives the other usual one.
     """
-    need_zennit()
-    from signxai_torch.zennit_bridge import running  # noqa: PLC0415 - imports zennit
+    return MethodSpec(family="lrp", composite=from_zennit(given), seed="logit")
 
-    explanation: Explanation = running.explain(model, x, method, target, parameters)
-    return explanation
+
+@hookimpl
+def signxai_backends() -> list[BackendEntry]:
+    """Register zennit as an engine of its own; it claims no model, and is asked for by name."""
+    return [BackendEntry(name="zennit", factory="signxai_torch.with_zennit:WithZennit", packages=(), executor=True)]
+
+
+@hookimpl
+def signxai_conversions() -> list[Conversion]:
+    """Composites and hooks of zennit's are methods too."""
+    return [Conversion(name="zennit", factory="signxai_torch.zennit_bridge:method_of", packages=("zennit",))]

@@ -25,6 +25,7 @@ CANNOT: Final[Mapping[str, str]] = MappingProxyType(
         "before": "batch-normalisation or scaling in front of a linear operation: zennit merges those behind one",
         "padding": "padding as part of a rule for which 0 is not 0 (flat, w², zB): zennit's hooks see padding as input",
         "order": "an input layer that is not the first module with weights: zennit goes by the order of modules",
+        "linearised": "an operation without a rule, linearised because of strict=False: zennit has no hook for that",
         "head": "explaining the logit in front of a softmax: zennit starts from the model's output",
     }
 )

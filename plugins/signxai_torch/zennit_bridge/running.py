@@ -3,83 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import zennit.attribution
 from torch import nn
 
-import signxai_core as sx
-from signxai_core import grammar
-from signxai_core.engine.backend import Array, Operation
-from signxai_core.engine.check import check_input, check_output, without_head
-from signxai_core.engine.plan import Assignment, Plan, Query, StepRule, resolve
-from signxai_core.engine.structure import Group, Structure, analyse
-from signxai_core.engine.target import seeds, select
-from signxai_core.errors import ModelError, PlanError
-from signxai_core.explanation import Conservation, Explanation
-from signxai_core.registry import registry
+from signxai_core.engine.backend import Operation
+from signxai_core.engine.plan import Assignment, Linearised, Query, StepRule, resolve
+from signxai_core.engine.run import Run
+from signxai_core.engine.structure import Group, Structure
+from signxai_core.engine.target import seeds
+from signxai_core.errors import ModelError
 from signxai_core.specs import Constant, Exact, MethodSpec, Mix, Rule, Square
-from signxai_torch.backend import TorchBackend
-from signxai_torch.zennit_bridge.limits import CANNOT, refuse
+from signxai_torch.zennit_bridge.limits import CANNOT
 from signxai_torch.zennit_bridge.writing import MethodComposite, to_zennit
 
 
-def explain(
-    model: nn.Module, x: Any, method: str | MethodSpec, target: Any, parameters: Mapping[str, Any]
-) -> Explanation:
-    """Return an explanation; see :func:`signxai_torch.zennit_bridge.explain_with_zennit`."""
-    spec = sx.parse(method) if isinstance(method, str) else method
-    spec = grammar.configure(spec, parameters, registry(), str(method))
-    composite = to_zennit(spec)
+def relevance(run: Run, spec: MethodSpec) -> npt.NDArray[Any]:
+    """Return the map of a method; see :class:`signxai_torch.with_zennit.WithZennit`."""
+    recording = run.clean.recording
+    start = seeds(run.backend, recording, run.selection)[0][run.seed or spec.seed].detach()
+    with zennit.attribution.Gradient(model=run.model, composite=to_zennit(spec)) as attributor:
+        found: npt.NDArray[Any] = run.backend.to_numpy(attributor(recording.values[recording.input].detach(), start)[1])
+    return found
+
+
+def obstacles(run: Run, spec: MethodSpec) -> Iterator[str]:
+    """Yield why zennit would compute something else than the plan says."""
+    model, structure = run.model, run.clean
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"zennit hooks the modules of a torch.nn.Module, got {type(model).__qualname__}")
     if model.training:
         raise ModelError("the model is in training mode: call model.eval() first. zennit runs it as it is")
-    backend = TorchBackend()
-    structure = _recorded(backend, model, x)
-    assignment = resolve(Query(spec.composite, spec.input_layer, spec.seed), structure)
-    reasons = list(_obstacles(model, structure, assignment, composite))
-    if reasons:
-        raise PlanError("\n  ".join(["zennit cannot carry this plan out:", *dict.fromkeys(reasons)]))
     recording = structure.recording
-    output = backend.to_numpy(recording.values[recording.output])
-    selection = select(target, output)
-    start = seeds(backend, recording, selection)[0][spec.seed].detach()
-    with zennit.attribution.Gradient(model=model, composite=composite) as attributor:
-        relevance = backend.to_numpy(attributor(recording.values[recording.input].detach(), start)[1])
-    name = grammar.describe(spec, registry())
-    return Explanation(
-        relevance=relevance,
-        target=selection.indices,
-        output=output,
-        method=name,
-        spec=spec,
-        convention=spec.convention,
-        backend="zennit",
-        plan=Plan(name, assignment.rows, ("carried out by zennit",), assignment.warnings),
-        conservation=Conservation(_sums(relevance), _sums(backend.to_numpy(start))),
-    )
-
-
-def _recorded(backend: TorchBackend, model: nn.Module, x: Any) -> Structure:
-    array = backend.prepare(model, x)
-    check_input(array)
-    recording = backend.record(model, array)
-    if without_head(recording).output != recording.output:
-        raise refuse("head", "a model that ends in a softmax or sigmoid; hand over the model without it")
-    check_output(backend, recording)
-    return analyse(recording)
-
-
-def _sums(array: Array) -> npt.NDArray[np.float64]:
-    return np.asarray(array.astype(np.float64).reshape(len(array), -1).sum(axis=1))
+    if any(recording.output in operation.inputs for operation in recording.operations):
+        yield f"{CANNOT['head']}; hand over the model without its softmax or sigmoid"
+    assignment = resolve(Query(spec.composite, spec.input_layer, spec.seed), structure, strict=run.strict)
+    yield from _obstacles(model, structure, assignment, to_zennit(spec))
 
 
 def _obstacles(
     model: nn.Module, structure: Structure, assignment: Assignment, composite: MethodComposite
 ) -> Iterator[str]:
-    """Yield why zennit would compute something else than the plan says."""
     leaves = {name: module for name, module in model.named_modules() if not list(module.children())}
     uses = Counter(group.core.path for group in structure.groups)
     composite.register(model)  # finds the positions and checks the batch-normalisation
@@ -92,6 +59,9 @@ def _obstacles(
             pairs = list(zip(group.operations, step, strict=True))
         for operation, rule in pairs:
             if rule == Exact():
+                continue
+            if isinstance(rule, Linearised):
+                yield f"{operation.label}: {CANNOT['linearised']}"
                 continue
             if operation.path not in leaves:
                 yield f"{operation.label}: {CANNOT['functional']}"

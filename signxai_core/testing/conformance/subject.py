@@ -151,11 +151,16 @@ def load_subject(name: str) -> Subject:
     Raises
     ------
     BackendError
-        It names no builder.
+        It names no builder, or is an engine of its own.
     PluginError
         Its framework cannot be imported.
     """
     owned = registry().backend(name)
+    if owned.entry.executor:
+        raise BackendError(
+            f"backend {name!r} carries out whole methods with an engine of its own; the suite is for backends that "
+            "the engine of this library walks. Compare its maps with another backend's: signxai_core.compare"
+        )
     if owned.entry.builder is None:
         raise BackendError(
             f"backend {name!r} names no builder; give BackendEntry(builder='package.module:build'), a function that "
