@@ -149,6 +149,11 @@ def test_an_input_layer_rule_needs_a_first_layer():
     with pytest.raises(errors.PlanError, match="none is reached from the input .* the model starts with: 0 .relu., 1"):
         sx.explain(model, ROW, "lrpsign_z")
     assert sx.explain(model, ROW, "lrp_z").relevance.shape == ROW.shape
+    spec = sx.parse("lrp_z")
+    for where in (Where(position="first"), Where(position="first", kinds={"dense"}), Where(position="first", path="1")):
+        entries = (Entry(where, sx.rules()["flat"]()), *spec.composite.entries)
+        with pytest.raises(errors.PlanError, match="none is reached from the input"):
+            sx.explain(model, ROW, MethodSpec(family="lrp", composite=Composite(entries), seed="logit"))
 
 
 def test_a_rule_that_does_not_fit_its_operation():

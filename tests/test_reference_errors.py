@@ -22,7 +22,6 @@ from signxai_core.specs import (
     Pass,
     Rule,
     Share,
-    Sign,
     Term,
     Where,
 )
@@ -75,7 +74,6 @@ def test_bad_networks(nodes, message):
     [
         (lrp(box(MISSING, 1)), "is missing"),
         (lrp(box([1, 2, 3], 1)), "fits neither"),
-        (lrp(Rule(FLAT.shares, times=Sign())), "no slope"),
         (MethodSpec(family="lrp", composite=Composite([])), "no rule for"),
         (MethodSpec(family="lrp", composite=Composite([Entry(Where(), NormalisationRule())])), "is for batch"),
         (MethodSpec(family="cam", composite=GRADIENT.composite, cam=Cam()), "needs a convolution"),

@@ -51,6 +51,15 @@ def test_share_weights_are_summed_per_side_of_the_gate():
         Rule((Share((PLAIN,), 1, "positive"),))
 
 
+@pytest.mark.parametrize("cell", [SQUARE, ONES, Bound("low", -1)], ids=repr)
+@pytest.mark.parametrize("times", [Sign(), POSITIVE, ONES], ids=repr)
+def test_a_factor_of_its_own_stands_beside_cells_with_a_slope(cell, times):
+    with pytest.raises(ValueError, match=r"'times' replaces the factor (x²|1|l), which has no slope to leave behind"):
+        Rule((Share((PLAIN, Term(cell, KEEP, KEEP))),), times=times)
+    Rule((Share((Term(cell, KEEP, KEEP),)),))
+    Rule((Share((Term(Mix(1, 0.5), SQUARE, KEEP),)),), times=times)
+
+
 @given(st.floats(1, 100))
 def test_alpha_beta_for_any_alpha(alpha):
     """1.4 − 0.4 is not 1 in binary; three libraries refuse it."""

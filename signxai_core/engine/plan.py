@@ -10,7 +10,7 @@ from signxai_core.engine.backend import Operation, Recording
 from signxai_core.engine.fit import check_fit
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
-from signxai_core.specs.composites import Composite, Position, Where
+from signxai_core.specs.composites import Composite, Position
 from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
 
 #: Without an entry these get their exact VJP: they only move values.
@@ -199,9 +199,7 @@ def _no_rule(operation: Operation) -> str:
 
 def _require_first(query: Query, structure: Structure) -> None:
     """Refuse a rule for the first linear operation where no such operation exists."""
-    wanted = query.input_layer is not None or any(
-        entry.where == Where(position="first") for entry in query.composite.entries
-    )
+    wanted = query.input_layer is not None or any(entry.where.position == "first" for entry in query.composite.entries)
     if wanted and not any("first" in positions for positions in structure.positions):
         labels = ", ".join(group.core.label for group in structure.groups[:3])
         raise PlanError(

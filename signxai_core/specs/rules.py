@@ -121,7 +121,8 @@ class Rule:
     times
         Factor in front of the pulled relevance. ``None``: every term's own mapped input. A cell
         (``Sign`` for the SIGN rules) replaces that factor for all terms; the slope of the term's
-        input cell then stays in ``pull`` (1 for the identity).
+        input cell then stays in ``pull`` (1 for the identity), so that every input cell has to be a
+        :class:`Mix`: the others have no slope that keeps relevance in proportion.
     name
         Short text for tables; not compared.
     """
@@ -139,6 +140,14 @@ class Rule:
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of((Sign, Mix, Constant)))
     )
     name: str = attrs.field(default="rule", eq=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        wrong = [term.x for share in self.shares for term in share.terms if not isinstance(term.x, Mix)]
+        if self.times is not None and wrong:
+            raise ValueError(
+                f"'times' replaces the factor {wrong[0].formula('x')}, which has no slope to leave behind: with times, "
+                "the input cell x of every term must be a Mix (keep, positive, negative or positive and negative)"
+            )
 
     @property
     def conserves(self) -> bool:

@@ -97,8 +97,7 @@ def map_input(cell: Cell, place: Place) -> Array:
 
 
 def _slope(cell: Cell, x: Array) -> Array:
-    if not isinstance(cell, Mix):
-        raise PlanError(f"'times' stands beside input cells that are a Mix; there is no slope for {cell!r}")
+    assert isinstance(cell, Mix), "a rule with 'times' has no other input cells"
     return np.where(x >= 0, cell.positive, cell.negative)
 
 

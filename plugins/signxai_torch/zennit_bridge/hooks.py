@@ -66,8 +66,7 @@ def _value(value: Value | Any, like: Tensor, *, channels: bool) -> Tensor | floa
 
 
 def _slope(cell: Cell, x: Tensor) -> Tensor | float:
-    if not isinstance(cell, Mix):
-        return 1.0
+    assert isinstance(cell, Mix), "a rule with a factor of its own has no other input cells"
     return cell.positive if cell.positive == cell.negative else torch.where(x >= 0, cell.positive, cell.negative).to(x)
 
 
