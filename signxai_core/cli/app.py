@@ -24,7 +24,7 @@ from signxai_core.cli import run as running
 from signxai_core.cli.inputs import read
 from signxai_core.cli.selection import matching, select
 from signxai_core.errors import InputError, SignxaiError, SignxaiWarning
-from signxai_core.registry import discover, registry
+from signxai_core.registry import check, discover, registry
 
 app = typer.Typer(
     name="signxai",
@@ -119,7 +119,9 @@ def rules(config: options.ConfigOption = None) -> None:
 
 @app.command()
 def plugins(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what each plugin registered.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what each plugin registered, and try its rules and words.")
+    ] = False,
 ) -> None:
     """List the plugins, and what is wrong with those that have problems."""
     found = discover()
@@ -127,7 +129,7 @@ def plugins(
     if verbose:
         Console().print()
         Console().print(listing.entries(found))
-    for problem in found.problems:
+    for problem in (*found.problems, *(check(found) if verbose else ())):
         typer.echo(f"problem: {problem}", err=True)
 
 

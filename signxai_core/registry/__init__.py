@@ -1,5 +1,6 @@
 """Plugins: hook specifications, entries, and the registry built from entry points."""
 
+from signxai_core.registry.check import check
 from signxai_core.registry.entries import BackendEntry, CompositeEntry, Conversion, Grid, RuleEntry, Word
 from signxai_core.registry.hookspecs import hookimpl
 from signxai_core.registry.manager import Owned, PluginInfo, Problem, Registry, build, discover
@@ -18,6 +19,7 @@ __all__ = [
     "RuleEntry",
     "Word",
     "build",
+    "check",
     "declare",
     "discover",
     "extend",

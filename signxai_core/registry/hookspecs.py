@@ -4,6 +4,9 @@ A plugin is a module (or object) with any of the functions below, each marked wi
 :data:`hookimpl`, and an entry point of group ``signxai`` that names it. Hooks hand over light
 values and import paths (``"package.module:attribute"``); what a path names is imported when it is
 first used, so that registering a plugin imports no framework.
+
+A plugin may say which version of these hooks it was written for, ``SIGNXAI_HOOKS = 1``; one that
+asks for a newer version than :data:`VERSION` is left out, and said to be so.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from signxai_core.registry.entries import (
 from signxai_core.specs.methods import Preset
 
 PROJECT = "signxai"
+#: Goes up whenever a hook, or a field of what a hook hands over, is added.
+VERSION = 1
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

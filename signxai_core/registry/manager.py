@@ -1,7 +1,6 @@
 """The registry: what all plugins registered, checked once.
 
-A plugin that
-raises, hands over the wrong type or claims a name that is taken is reported as a
+A plugin that raises, hands over the wrong type or claims a name that is taken is reported as a
 :class:`Problem` and left out; the others go on.
 """
 
@@ -16,7 +15,7 @@ from typing import Any
 import attrs
 import pluggy
 
-from signxai_core.errors import UnknownNameError
+from signxai_core.errors import PluginError, SignxaiError, UnknownNameError
 from signxai_core.registry import entries, hookspecs
 from signxai_core.specs.methods import MethodSpec, Preset
 
@@ -36,7 +35,16 @@ class Owned:
         """Import the entry's factory and call it; a value that a file declared is returned as it is."""
         if self.value is not None:
             return self.value
-        return entries.load(self.entry.factory, self.owner)(**arguments)
+        factory = entries.load(self.entry.factory, self.owner)
+        try:
+            return factory(**arguments)
+        except SignxaiError:
+            raise
+        except ValueError as error:
+            if arguments.keys() - {"convention"}:
+                raise  # about the numbers that were given
+            place = f"plugin {self.owner!r}, {self.entry.factory}"
+            raise PluginError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 @attrs.frozen
@@ -136,12 +144,9 @@ def build(
     found = list(problems)
     tables: dict[str, dict[str, Owned]] = {hook: {} for hook in _HOOKS}
     for name, plugin in plugins.items():
-        try:
-            manager.register(plugin, name=name)
-            manager.check_pending()
-        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported
-            manager.unregister(name=name) if manager.has_plugin(name) else None
-            found.append(Problem(name, "registration", f"{type(error).__name__}: {error}"))
+        problem = _registered(manager, name, plugin)
+        if problem is not None:
+            found.append(problem)
             continue
         for hook, how in _HOOKS.items():
             found += _collect(manager, plugin, name, hook, how, tables[hook])
@@ -154,9 +159,37 @@ def build(
         methods=filed["signxai_methods"],
         backends=filed["signxai_backends"],
         conversions=filed["signxai_conversions"],
-        plugins=tuple(infos),
+        plugins=tuple(_with_status(info, found) for info in infos),
         problems=tuple(found),
     )
+
+
+def _registered(manager: pluggy.PluginManager, name: str, plugin: object) -> Problem | None:
+    """Register a plugin with pluggy, or return what is wrong with it."""
+    try:
+        wanted = int(getattr(plugin, "SIGNXAI_HOOKS", hookspecs.VERSION))
+        if wanted > hookspecs.VERSION:
+            text = (
+                f"it was written for version {wanted} of the hooks, and this signxai-core has version "
+                f"{hookspecs.VERSION}; update signxai-core"
+            )
+            return Problem(name, "registration", text)
+        manager.register(plugin, name=name)
+        manager.check_pending()
+    except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported
+        manager.unregister(name=name) if manager.has_plugin(name) else None
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, pluggy.PluginValidationError):
+            text = f"{text}; the hooks of this version are {', '.join(_HOOKS)}"
+        return Problem(name, "registration", text)
+    return None
+
+
+def _with_status(info: PluginInfo, problems: Iterable[Problem]) -> PluginInfo:
+    places = [problem.place for problem in problems if problem.plugin == info.name]
+    if info.status != "active" or not places:
+        return info
+    return attrs.evolve(info, status="left out" if "registration" in places else "active, with problems")
 
 
 def _collect(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from signxai_core.registry import CompositeEntry, Grid, RuleEntry, Word, hookimpl
 from signxai_core.specs import Preset
 
-__all__ = ["signxai_composites", "signxai_methods", "signxai_presets", "signxai_rules", "signxai_words"]
+__all__ = [
+    "SIGNXAI_HOOKS",
+    "signxai_composites",
+    "signxai_methods",
+    "signxai_presets",
+    "signxai_rules",
+    "signxai_words",
+]
+
+#: The version of the hooks that this was written for; an older signxai-core says so and leaves it out.
+SIGNXAI_HOOKS = 1
 
 _REFERENCE = "the plug-in template of signxai-core"
 
