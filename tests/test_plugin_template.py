@@ -14,7 +14,6 @@ import pytest
 TEMPLATE = Path(__file__).parent.parent / "examples/plugin_template"
 
 USE = """
-import importlib.util
 import json
 import numpy as np
 import signxai_core as sx
@@ -45,7 +44,7 @@ wanted = {name: explain(network, x, sx.parse(name)).relevance for name in names}
 assert all(sx.name(sx.parse(name)) == name for name in names)
 far = {}
 for backend, owned in registry().backends.items():
-    if owned.entry.builder and any(importlib.util.find_spec(package) for package in owned.entry.packages):
+    if owned.entry.builder:
         subject = load_subject(backend)
         model = subject.build(network)
         for name in names:
@@ -90,8 +89,16 @@ def test_its_names_work_and_agree_with_the_reference(installed):
     shown = json.loads(run(installed, sys.executable, "-c", USE))
     assert shown["problems"] == []
     assert shown["owners"] == ["evidence"] * 4
-    assert len([case for case in shown["far"] if case.startswith("torch: ")]) == 4
+    backends = [case.partition(":")[0] for case in shown["far"]]
+    assert {name: backends.count(name) for name in backends} == {"numpy": 4, "torch": 4, "tensorflow": 4}
     assert max(shown["far"].values()) < 1e-8, shown["far"]
+
+
+def test_its_rule_is_in_the_conformance_suite(installed, monkeypatch):
+    monkeypatch.setenv("SIGNXAI_BACKEND", "numpy, torch, tensorflow")
+    suite = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "signxai_core.testing"]
+    shown = run(installed, sys.executable, *suite, "-k", "evidence and dense")
+    assert "15 passed" in shown, shown
 
 
 def test_it_is_listed_with_its_owner(installed):
