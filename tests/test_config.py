@@ -134,6 +134,49 @@ def test_all_mistakes_come_in_one_run(load):
     assert f"{len(BAD)} mistakes" in str(caught.value)
 
 
+#: A mistake in each place that others build on -> its message. All of them follow from one line.
+CASCADES = {
+    'use = "gamma"': ('use = "gama"', "rules.soft: unknown rule 'gama'"),
+    "weight = { positive = 1.5, negative = 1 }": (
+        'weight = "keeep"',
+        "rules.full.shares[0].terms[0].weight: unknown cell 'keeep'",
+    ),
+    'kinds = ["dense"]': ('kinds = ["dens"]', "composites.mine.entries[0].where.kinds: unknown operation kind 'dens'"),
+    "low = -1": ('low = "x"', "presets.Box.low: expected a number"),
+    'composite = "mine"': ('compost = "mine"', "words.mine: a word has either"),
+}
+
+
+@pytest.mark.parametrize("right", CASCADES)
+def test_what_follows_from_a_mistake_is_not_reported(load, right):
+    wrong, message = CASCADES[right]
+    assert GOOD.count(right) == 1
+    with pytest.raises(ConfigError) as caught:
+        load(GOOD.replace(right, wrong))
+    (problem,) = caught.value.problems
+    assert problem.startswith(message)
+
+
+def test_a_mistake_does_not_hide_those_beside_it(load):
+    """One entry refers to a rule that has a mistake and has another mistake of its own."""
+    text = GOOD.replace('use = "gamma"', 'use = "gama"').replace('kinds = ["dense"]', 'kinds = ["dens"]')
+    text += (
+        '[methods.third]\nname = "lrpsign_mine_mu"\n[methods.fourth]\nname = "lrpsign_yours"\n[words.x]\nrule = "hard"'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    found = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert found == ["rules.soft", "composites.mine.entries[0].where.kinds", "words.x", "methods.fourth"]
+
+
+def test_a_table_that_is_none_takes_its_names_along(load):
+    text = GOOD[GOOD.index("[composites.mine]") :].replace('rule = "full"', 'rule = "soft"')
+    with pytest.raises(ConfigError) as caught:
+        load(f"rules = 3\n{text}")
+    (problem,) = caught.value.problems
+    assert problem == "rules: expected a table of tables, got 3"
+
+
 def test_unreadable_files(load, tmp_path):
     with pytest.raises(FileError, match="cannot read the configuration file"):
         sx.load(tmp_path / "none.toml")

@@ -48,7 +48,7 @@ from tomlkit.exceptions import TOMLKitError
 from signxai_core import grammar
 from signxai_core.config.converter import make_converter
 from signxai_core.config.experiments import Experiment
-from signxai_core.errors import ConfigError, FileError, PlanError, SignxaiError
+from signxai_core.errors import ConfigError, FileError, NameSyntaxError, PlanError, SignxaiError
 from signxai_core.registry import CompositeEntry, Declared, Owned, Registry, RuleEntry, Word, extend
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, FunctionRule, MethodSpec, Preset
 
@@ -101,6 +101,7 @@ class _Reader:
     presets: dict[str, Owned] = attrs.field(factory=dict)
     words: dict[str, Owned] = attrs.field(factory=dict)
     experiments: dict[str, Experiment] = attrs.field(factory=dict)
+    failed: set[tuple[str, str]] = attrs.field(factory=set)
 
     def read(self) -> Declared:
         for key in self.document:
@@ -123,17 +124,33 @@ class _Reader:
         entries = self.document.get(table, {})
         if not isinstance(entries, dict):
             self.problems.append(f"{table}: expected a table of tables, got {entries!r}")
+            self.failed.add((table, ""))
             return
         for name, given in entries.items():
             place = f"{table}.{name}"
             try:
                 take(name, given)
             except cattrs.BaseValidationError as error:
-                for text in cattrs.transform_error(error, place, _message):
-                    message, _, where = text.rpartition(" @ ")
-                    self.problems.append(f"{where}: {message}")
+                texts = [text.rpartition(" @ ") for text in cattrs.transform_error(error, place, _message)]
+                self._fail(table, name, [f"{where}: {message}" for message, _, where in texts if message])
             except (SignxaiError, TypeError, ValueError) as error:
-                self.problems.append(f"{place}: {error}")
+                follows = isinstance(error, _FollowsError) or self._is_misnamed(given, error)
+                self._fail(table, name, [] if follows else [f"{place}: {error}"])
+
+    def _fail(self, table: str, name: str, problems: list[str]) -> None:
+        self.problems += problems
+        self.failed.add((table, name))
+
+    def _has_failed(self, table: str, name: str) -> bool:
+        """Return whether a name is missing only because of a mistake that is reported already."""
+        return not self.failed.isdisjoint({(table, name), (table, "")})
+
+    def _is_misnamed(self, given: Any, error: Exception) -> bool:
+        """Return whether a method's name is unknown because of a word or preset that has a mistake."""
+        if not isinstance(error, NameSyntaxError) or not isinstance(given, Mapping):
+            return False
+        words = [name for table, name in self.failed if table in ("words", "presets")]
+        return any(not word or f"_{word}_" in f"_{given.get('name')}_" for word in words)
 
     def _convert(self, given: Any, kind: Any) -> Any:
         return make_converter(self._named).structure(given, kind)
@@ -145,6 +162,8 @@ class _Reader:
         own, registered = (
             (self.rules, self.registry.rules) if what == "rule" else (self.composites, self.registry.composites)
         )
+        if what != "sampling" and name not in own and self._has_failed(f"{what}s", name):
+            raise _FollowsError(f"{what} {name!r} has a mistake of its own")
         if what == "sampling" or (name not in own and name not in registered):
             known = ", ".join([*own, *registered])
             raise ValueError(f"unknown {what} {name!r}; accepted: {known}")
@@ -203,8 +222,14 @@ class _Reader:
         return converted
 
 
+class _FollowsError(ValueError):
+    """What a name stands for is missing because of a mistake that is reported where it was made."""
+
+
 def _message(error: BaseException, _: Any = None) -> str:
-    """Return the text of one mistake."""
+    """Return the text of one mistake, none for one that only follows from another."""
+    if isinstance(error, _FollowsError):
+        return ""
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         fields = ", ".join(field.name for field in attrs.fields(error.cl)) if attrs.has(error.cl) else ""
         return f"unknown key {', '.join(sorted(error.extra_fields))}; accepted: {fields}"
