@@ -75,11 +75,39 @@ def test_calls_of_signxai(branching, name):
     np.testing.assert_array_equal(compat.explain(model, torch.tensor(x), name), best)
 
 
+def test_signatures_are_those_published():
+    """Positions and keywords of signxai 1.1.9 and signxai2 0.5.0, read from the published packages."""
+    one = list(inspect.signature(compat.calculate_relevancemap).parameters)
+    assert one == ["m", "x", "model_no_softmax", "batchmode", "kwargs"]
+    assert list(inspect.signature(compat.calculate_relevancemaps).parameters)[:3] == ["m", "X", "model_no_softmax"]
+    two = list(inspect.signature(compat.explain).parameters)
+    assert two == ["model", "x", "method_name", "target_class", "framework", "kwargs"]
+
+
+def test_batches_and_methods_whose_number_is_a_parameter(branching):
+    model, x = branching
+    together = compat.calculate_relevancemap("lrp_z", x, model, batchmode=True, neuron_selection=1)
+    np.testing.assert_array_equal(together, compat.explain(model, x, "lrp_z", 1))
+    for given, name in (({}, "lrp_epsilon_0_1"), ({"epsilon": 0.25}, "lrp_epsilon_0_25")):
+        found = compat.explain(model, x, "lrp_epsilon", 1, framework="PyTorch", **given)
+        np.testing.assert_array_equal(found, compat.explain(model, x, name, 1))
+
+
+@pytest.mark.parametrize("old", [name for name, new in compat.PARAMETERS.items() if new == "last_conv"])
+def test_old_names_of_the_layer(branching, old):
+    model, x = branching
+    found = compat.explain(model, x, "grad_cam", 1, **{old: "stem"})
+    np.testing.assert_array_equal(found, compat.explain(model, x, "grad_cam", 1, last_conv="stem"))
+    assert not np.array_equal(found, compat.explain(model, x, "grad_cam", 1))
+
+
 def test_old_names_of_parameters(branching):
     model, x = branching
     found = compat.explain(model, x, "smoothgrad", 1, augment_by_n=3, noise_scale=0.1)
     wanted = sx.explain(model, x, "smoothgrad", 1, convention="signxai", samples=3, noise=0.1).relevance
     np.testing.assert_array_equal(found, wanted)
+    newer = compat.explain(model, x, "smoothgrad", 1, num_samples=3, noise_level=0.1)
+    np.testing.assert_array_equal(newer, wanted)
     path = compat.explain(model, x, "integrated_gradients", 1, reference_inputs=0.5, steps=4)
     wanted = sx.explain(model, x, "integrated_gradients", 1, convention="signxai", baseline=0.5, steps=4).relevance
     np.testing.assert_array_equal(path, wanted)
