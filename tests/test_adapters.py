@@ -113,7 +113,7 @@ def test_old_names_of_parameters(branching):
     np.testing.assert_array_equal(path, wanted)
     textbook = compat.explain(model, x, "guided_backprop", 1, convention="textbook")
     np.testing.assert_array_equal(textbook, sx.explain(model, x, "guided_backprop", 1).relevance)
-    with pytest.raises(ParameterError, match="'neuron_selection' says 'target' a second time"):
+    with pytest.raises(ParameterError, match="says 'target' a second time"):
         compat.calculate_relevancemap("gradient", x[0], model, target_class=1, neuron_selection=2)
     with pytest.raises(ParameterError, match="has no parameter 'channels'"):
         compat.calculate_relevancemap("gradient", x[0], model, channels=3)
