@@ -210,6 +210,24 @@ def test_the_tolerance_has_room():
 # --- a backend that is not there ---
 
 
+class Begun:
+    """What an author has at first."""
+
+    name = "begun"
+
+    def prepare(self, model, x):
+        return np.asarray(x)
+
+
+def test_a_backend_that_was_begun_is_told_what_is_missing(register):
+    register("begun", "test_conformance:Begun")
+    report = run("begun", topics=["array"])
+    assert f"{report.outcomes[0].text}, ".startswith(
+        "Begun lacks record, linear, pull, vjp, apply, scale_weight, select"
+    )
+    assert "Begun lacks record, linear" in str(report)
+
+
 def test_missing_backends_fail(register):
     with pytest.raises(UnknownNameError, match="nonsense"):
         run("nonsense")

@@ -12,6 +12,7 @@ import pytest
 from signxai_core import config
 from signxai_core.config.load import _TABLES
 from signxai_core.engine.backend import Backend
+from signxai_core.engine.executor import Executor
 from signxai_core.errors import ConfigError
 from signxai_core.registry import registry
 from signxai_core.specs import KINDS
@@ -58,3 +59,10 @@ def test_every_entry_of_the_contract_and_every_kind_is_there():
     assert len(entries) > 15
     for name in (*entries, *KINDS):
         assert f"`{name}`" in text("backends.md"), name
+
+
+def test_every_attribute_of_an_engine_of_its_own_is_there():
+    entries = [name for name in {**Executor.__annotations__, **vars(Executor)} if not name.startswith("_")]
+    assert len(entries) == 4
+    for name in entries:
+        assert f"| `{name}` |" in text("backends.md"), name

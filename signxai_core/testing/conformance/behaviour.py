@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 import signxai_core.api as sx
+from signxai_core.engine.backend import Backend
 from signxai_core.errors import InputShapeError, InputTypeError, InputValueError, OutputError, SignxaiError, TargetError
 from signxai_core.specs.cells import KEEP
 from signxai_core.specs.composites import Composite, Entry, Where
@@ -133,6 +134,13 @@ def check_error(subject: Subject, name: str) -> None:
     except Exception as error:
         raise DisagreementError(f"expected {expected.__name__}, got {type(error).__name__}: {error}") from error
     raise DisagreementError(f"expected {expected.__name__}, but it was accepted")
+
+
+def check_complete(subject: Subject) -> None:
+    """The backend has every entry of the contract."""
+    contract = [name for name in {**Backend.__annotations__, **vars(Backend)} if not name.startswith("_")]
+    lacking = [name for name in contract if not hasattr(subject.backend, name)]
+    require(not lacking, f"{type(subject.backend).__qualname__} lacks {', '.join(lacking)}")
 
 
 def check_prepare(subject: Subject) -> None:

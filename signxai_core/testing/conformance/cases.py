@@ -17,7 +17,7 @@ from signxai_core.testing.conformance.subject import Subject
 #: Topics in the order in which they are worth repairing, and what to look at.
 TOPICS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "array": "the array functions of Backend: compare with NumPy's of the same name",
+        "array": "the entries of Backend, and its array functions: compare with NumPy's of the same name",
         "record": "Backend.record: kinds, paths, values and parameters of operations (engine.backend.Operation)",
         "linear": "Backend.apply, linear, pull and scale_weight of this kind of operation",
         "vjp": "Backend.vjp of this kind of operation, at the recorded point",
@@ -62,6 +62,7 @@ class Case:
 
 
 def _contract() -> Iterator[Case]:
+    yield Case("array", "", "complete", behaviour.check_complete)
     for name in arrays.FUNCTIONS:
         yield Case("array", "", name, functools.partial(arrays.check_function, name=name))
     yield Case("array", "", "round-trip", arrays.check_round_trip)
