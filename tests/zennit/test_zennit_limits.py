@@ -82,6 +82,11 @@ class OutOfOrder(nn.Module):
         return self.fc(self.flat(self.conv(x)))
 
 
+class Doubled(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
 def small(*front, classes=4):
     return nn.Sequential(*front, nn.Conv2d(3, 3, 3), nn.Flatten(), nn.LazyLinear(classes))
 
@@ -95,6 +100,7 @@ NOT_EXPRESSIBLE = {
     "cam": "grad_cam",
     "exact": (vgg_like, with_rule(Exact(clip=True), kinds={"max_pooling"})),
     "functional": (Skip, "lrp_epsilon_0_1"),
+    "class": (lambda: small(Doubled(), nn.ReLU()), "lrp_epsilon_0_1"),
     "reused": (Twice, "lrp_epsilon_0_1"),
     "before": (lambda: small(nn.BatchNorm2d(3)), "lrp_epsilon_0_1"),
     "padding": (lambda: small(nn.ZeroPad2d(1)), "flatlrp_z"),

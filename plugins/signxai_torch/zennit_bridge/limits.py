@@ -21,6 +21,7 @@ CANNOT: Final[Mapping[str, str]] = MappingProxyType(
         "cam": "class-activation maps: a composite is one backward pass to the input",
         # of a model
         "functional": "operations outside of modules (x + skip, F.relu): zennit's hooks sit on modules",
+        "class": "modules of a class of one's own: which operation they are, hooks cannot see",
         "reused": "a module that is used twice: zennit's hooks keep one input",
         "before": "batch-normalisation or scaling in front of a linear operation: zennit merges those behind one",
         "padding": "padding as part of a rule for which 0 is not 0 (flat, w², zB): zennit's hooks see padding as input",

@@ -18,6 +18,7 @@ from signxai_core.engine.target import seeds
 from signxai_core.errors import ModelError
 from signxai_core.specs import Constant, Exact, MethodSpec, Mix, Rule, Square
 from signxai_torch.zennit_bridge.limits import CANNOT
+from signxai_torch.zennit_bridge.modules import described
 from signxai_torch.zennit_bridge.writing import MethodComposite, to_zennit
 
 
@@ -67,6 +68,8 @@ def _obstacles(
                 yield f"{operation.label}: {CANNOT['functional']}"
             elif uses[operation.path] > 1:
                 yield f"{operation.label}: {CANNOT['reused']}"
+            elif described(leaves[operation.path]) is None:
+                yield f"{operation.label} in a {type(leaves[operation.path]).__name__}: {CANNOT['class']}"
             elif composite.rule_of(operation.path, leaves[operation.path]) != rule:
                 yield f"{operation.label}, which the plan gives {rule.name!r}: {CANNOT['order']}"
 
