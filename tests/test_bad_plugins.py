@@ -45,6 +45,14 @@ def signxai_rules():
 def signxai_words():
     return [Word(text="lrphalf", role="prefix", factory="lopsided:make")]
 """,
+    "returns_nothing": """
+from signxai_core.registry import RuleEntry, hookimpl
+def make():
+    return None
+@hookimpl
+def signxai_rules():
+    return [RuleEntry(name="nothing", factory="returns_nothing:make", reference="")]
+""",
     "newer_version": """
 from signxai_core.registry import RuleEntry, hookimpl
 SIGNXAI_HOOKS = 99
@@ -77,6 +85,7 @@ SAID = (
 #: Only seen when its factories are called.
 LATE = (
     "plugin 'lopsided', rule 'half': lopsided:make: ValueError: the share weights of a rule must sum to 1",
+    "plugin 'returns_nothing', rule 'nothing': returns_nothing:make returned None, expected Rule or FunctionRule or",
     "plugin 'lopsided', word 'lrphalf': lopsided:make: ValueError: the share weights of a rule must sum to 1",
 )
 USE = """
