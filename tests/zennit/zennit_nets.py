@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import zennit.attribution
 from torch import nn
 
 import signxai_core as sx
@@ -72,3 +73,17 @@ def distance(found, wanted):
     """Return the largest difference of any sample, as a share of its largest relevance."""
     axes = tuple(range(1, wanted.ndim))
     return float((np.abs(found - wanted).max(axes) / np.abs(wanted).max(axes)).max())
+
+
+def by_zennit(model, composite, x, classes, seed):
+    """Relevance by zennit alone, from the logit or from 1."""
+
+    def start(out):
+        return nn.functional.one_hot(classes, out.shape[1]) * (out.detach() if seed == "logit" else 1.0)
+
+    with zennit.attribution.Gradient(model=model, composite=composite) as attributor:
+        return attributor(torch.tensor(x), start)[1].detach().numpy()
+
+
+NETS = {"vgg": vgg_like, "batch-norm": normalised}
+BOX = {"low": -3.0, "high": np.array([3.0, 2.5, 4.0])}
