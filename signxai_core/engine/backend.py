@@ -143,6 +143,12 @@ class Backend(Protocol):
     def apply(self, operation: Operation, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run the operation, as recorded (with its bias), on other inputs."""
 
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
+        """Return ``function(weight)``, elementwise; it is only handed to :meth:`linear` and :meth:`pull`.
+
+        So a backend is free to return a stand-in of its own that maps a large weight part by part.
+        """
+
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``.
 
@@ -169,6 +175,12 @@ class Backend(Protocol):
 
     def abs(self, a: Array) -> Array:
         """Elementwise absolute value."""
+
+    def copysign(self, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+
+    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
 
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""

@@ -164,8 +164,14 @@ class Linear:
 
     def _weight(self, cell: WeightCell) -> Array:
         if cell not in self._weights:
-            self._weights[cell] = apply_weight_cell(self.backend, cell, self._folded_weight())
+            self._weights[cell] = self._map(cell, self._folded_weight())
         return self._weights[cell]
+
+    def _map(self, cell: WeightCell, weight: Array) -> Array:
+        core = self.group.core
+        if cell == KEEP or core.kind in _DIAGONAL:
+            return apply_weight_cell(self.backend, cell, weight)
+        return self.backend.map_weight(core, lambda part: apply_weight_cell(self.backend, cell, part), weight)
 
     def bias(self, cell: WeightCell) -> Array | None:
         """Return ``cell(b)``, if there is a bias that it leaves."""

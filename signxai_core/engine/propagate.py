@@ -7,7 +7,6 @@ Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,10 +15,6 @@ from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
 from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
-
-#: Stabilisers from here on keep a denominator away from 0 in every floating-point type.
-_SURE = 1e-30
-
 
 def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group."""
@@ -51,10 +46,9 @@ def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: A
     if share.gate != "all":
         open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
         relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
-    denominator = _stabilised(linear, stabiliser, z)
-    if stabiliser.scale == "absolute" and stabiliser.epsilon >= _SURE:
-        return relevance / denominator
-    return divide(backend, relevance, denominator)
+    if stabiliser.scale == "absolute":
+        return backend.quotient(relevance, z, stabiliser.epsilon)
+    return backend.quotient(relevance, _stabilised(linear, stabiliser, z), 0.0)
 
 
 def number(backend: Backend, value: float, like: Array) -> Array:
@@ -62,29 +56,16 @@ def number(backend: Backend, value: float, like: Array) -> Array:
     return backend.asarray(np.asarray(value), like)
 
 
-def divide(backend: Backend, numerator: Array, denominator: Array) -> Array:
-    """Return the quotient, and 0 where the denominator is 0."""
-    return numerator / backend.where(denominator == 0, number(backend, math.inf, denominator), denominator)
-
-
-def signed(backend: Backend, value: float, z: Array) -> Array:
-    """Return ``s(z) · value``: ``value`` where z >= 0, else ``−value``."""
-    return backend.where(z >= 0, number(backend, value, z), number(backend, -value, z))
-
-
 def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array) -> Array:
-    if stabiliser.epsilon == 0:
-        return z
+    """Return ``z`` moved away from 0 by what its sample as a whole allows."""
     backend = linear.backend
-    if stabiliser.scale == "absolute":
-        return z + signed(backend, stabiliser.epsilon, z)
     rows = _rows(linear, z)
     if stabiliser.scale == "std":
         deviation = backend.std(_rows(linear, linear.padded_x[0]), 1)
         size = backend.abs(rows) + stabiliser.epsilon * deviation
     else:
         size = backend.maximum(backend.abs(rows), stabiliser.epsilon * backend.max(backend.abs(rows), 1))
-    return signed(backend, 1.0, z) * backend.reshape(size, tuple(z.shape))
+    return backend.copysign(backend.reshape(size, tuple(z.shape)), z)
 
 
 def _rows(linear: Linear, array: Array) -> Array:
@@ -108,8 +89,7 @@ def propagate_normalisation(
     x = recording.values[operation.inputs[0]]
     y = recording.values[operation.outputs[0]]
     d = (x - operation.parameters["mean"]) * y
-    d = d + signed(backend, rule.epsilon, d)
-    return divide(backend, x * (y - operation.parameters["beta"]) * relevance, d)
+    return backend.quotient(x * (y - operation.parameters["beta"]) * relevance, d, rule.epsilon)
 
 
 def propagate_exact(
@@ -129,7 +109,7 @@ def propagate_linearised(
 ) -> tuple[Array, ...]:
     """Return ``x ⊙ Jᵀ(R ⊘ y)``: an unsupported operation, linearised (``strict=False``)."""
     quotients = [
-        None if r is None else divide(backend, r, recording.values[tensor])
+        None if r is None else backend.quotient(r, recording.values[tensor], 0.0)
         for r, tensor in zip(relevance, operation.outputs, strict=True)
     ]
     pulled = backend.vjp(operation, quotients)
