@@ -80,6 +80,7 @@ class Run:
     strict: bool
     step: Callable[[int], None]
     clean: Structure = attrs.field(init=False)
+    _assigned: dict[Query, Assignment] = attrs.field(factory=dict, init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
 
@@ -99,7 +100,11 @@ class Run:
     def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
         """Resolve the queries of a raw map."""
         queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
-        return {query: resolve(query, structure, strict=self.strict) for query in queries}
+        known = self._assigned if structure is self.clean else {}
+        for query in queries:
+            if query not in known:
+                known[query] = resolve(query, structure, strict=self.strict)
+        return {query: known[query] for query in queries}
 
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
