@@ -143,12 +143,13 @@ class TorchBackend:
 
         Without comparisons, which cost ten times an addition on a CPU, and in one array of its own.
         """
-        divisor = b + 0.0  # −0 + 0 is +0
+        divisor = b
         if epsilon:
+            divisor = b + 0.0  # −0 + 0 is +0
             torch.copysign(divisor.new_tensor(epsilon), divisor, out=divisor).add_(b)
         if epsilon < torch.finfo(b.dtype).tiny:
             size = torch.nn.functional.threshold_(divisor.abs(), 0.0, torch.inf)
-            torch.copysign(size, divisor, out=divisor)
+            divisor = torch.copysign(size, divisor, out=size)
         return torch.div(a, divisor, out=divisor if a.shape == divisor.shape else None)
 
     def full_like(self, a: Tensor, value: float) -> Tensor:

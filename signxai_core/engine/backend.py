@@ -7,6 +7,7 @@ the engine uses Python's operators on them and the functions of :class:`Backend`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -102,6 +103,10 @@ class Recording:
         Number of samples: the length of the first axis of input and output.
     channel_axis
         Axis of the input's channels in the model's layout (1, or the last).
+    rounding
+        Relative rounding error of the products in linear operations: ``2**-24`` in float32, ``2**-11``
+        where the hardware computes them in TF32. Unknown is infinite; then the engine computes outputs
+        that it could take as differences of others.
     """
 
     operations: tuple[Operation, ...]
@@ -110,6 +115,7 @@ class Recording:
     output: int
     batch: int
     channel_axis: int
+    rounding: float = math.inf
 
 
 @runtime_checkable

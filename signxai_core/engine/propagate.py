@@ -7,39 +7,50 @@ Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
 from signxai_core.errors import UnsupportedOperationError
+from signxai_core.specs.cells import Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
 def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group."""
-    totals: list[Array | None] = [None] * len(linear.x)
+    pulled: dict[Cell, list[Array]] = {}  # by the term's x, which they are still to be multiplied with
     for share in rule.shares:
         t = _quotient(linear, rule.stabiliser, share, relevance)
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
             factor = share.weight * term.sign
-            for index, pulled in enumerate(linear.pull(term.weight, t)):
-                if rule.times is None:
-                    part = linear.mapped(term.x, index) * pulled
-                else:
-                    part = linear.mapped(rule.times, index) * (linear.slope(term.x, index) * pulled)
-                part = part if factor == 1 else factor * part
-                totals[index] = part if totals[index] is None else totals[index] + part
-    zero = linear.backend.full_like
-    return tuple(zero(x, 0.0) if total is None else total for x, total in zip(linear.x, totals, strict=True))
+            parts = [part if factor == 1 else factor * part for part in linear.pull(term.weight, t)]
+            known = pulled.get(term.x)
+            pulled[term.x] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+    return tuple(_times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x)))
+
+
+def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array]) -> Array:
+    """Return the sum of what was pulled to input number ``index``, times what the rule multiplies it with."""
+    if rule.times is not None:
+        parts = [_product(linear.slope(x, index), part) for x, part in pulled.items()]
+        return linear.mapped(rule.times, index) * sum(parts[1:], start=parts[0])
+    parts = [linear.mapped(x, index) * part for x, part in pulled.items()]
+    return sum(parts[1:], start=parts[0]) if parts else linear.backend.full_like(linear.x[index], 0.0)
+
+
+def _product(slope: Array | float, part: Array) -> Array:
+    return part if isinstance(slope, float) and slope == 1 else slope * part
 
 
 def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array) -> Array:
     """Return ``gate(z) · R / stabilise(Σ_term sign · z_term)``."""
     z: Array | None = None
     for term in share.terms:
+        if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
+            continue
         output = linear.output(term) if term.sign > 0 else -linear.output(term)
         z = output if z is None else z + output
     backend = linear.backend

@@ -30,6 +30,10 @@ class Mix:
     positive: float = attrs.field(converter=float, validator=_finite)
     negative: float = attrs.field(converter=float, validator=_finite)
 
+    def added(self, other: Mix) -> Mix:
+        """Return the cell that is the sum of both."""
+        return Mix(self.positive + other.positive, self.negative + other.negative)
+
     def formula(self, v: str) -> str:
         """Return the cell as mathematics, applied to the symbol ``v``."""
         if self.positive == self.negative:
