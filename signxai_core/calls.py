@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from signxai_core import grammar
-from signxai_core.engine.attribute import Outcome, attribute
+from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.errors import BackendError, ParameterError, UnknownNameError
 from signxai_core.explanation import Conservation, Explanation
@@ -36,7 +38,7 @@ def check_common(
             )
 
 
-def explain_specs(
+def explain_specs(  # noqa: PLR0913 - what explain takes
     model: Any,
     x: Any,
     specs: Mapping[str, MethodSpec],
@@ -46,21 +48,21 @@ def explain_specs(
     seed: str | None,
     strict: bool,
     progress: Progress,
+    batch_size: int | None,
+    max_memory: int | None,
     found: Registry,
 ) -> dict[str, Explanation]:
     """Explain with methods whose parameters are filled in."""
     engine = backend_for(model, backend, found)
+    options: dict[str, Any] = {"seed": check_seed(seed), "strict": strict}
+    if max_memory is not None:
+        options["max_memory"] = _positive("max_memory", max_memory)
     with _reporter(progress) as report:
-        outcome = attribute(
-            engine,
-            model,
-            engine.prepare(model, x),
-            specs,
-            target,
-            seed=check_seed(seed),
-            strict=strict,
-            progress=report,
-        )
+        array = engine.prepare(model, x)
+        if batch_size is None or _positive("batch_size", batch_size) >= len(array):
+            outcome = attribute(engine, model, array, specs, target, progress=report, **options)
+        else:
+            outcome = in_parts(engine, model, array, specs, target, batch_size=batch_size, progress=report, **options)
     return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}
 
 
@@ -91,6 +93,12 @@ def check_seed(given: str | None) -> str | None:
     if given not in (None, "one", "logit"):
         raise ParameterError(f"seed must be None, 'one' or 'logit', got {given!r}")
     return given
+
+
+def _positive(name: str, given: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < 1:
+        raise ParameterError(f"{name} must be a positive whole number or None, got {given!r}")
+    return int(given)
 
 
 def spec_of(method: str | MethodSpec, convention: Convention, found: Registry) -> MethodSpec:

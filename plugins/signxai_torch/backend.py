@@ -37,9 +37,7 @@ class TorchBackend:
                 return weight.times(inputs[0])
             return _linear(operation, inputs, weight).detach()
 
-    def pull(
-        self, operation: Operation, weight: Tensor | InParts | None, relevance: Tensor
-    ) -> tuple[Tensor, ...]:
+    def pull(self, operation: Operation, weight: Tensor | InParts | None, relevance: Tensor) -> tuple[Tensor, ...]:
         """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
         call: Call = operation.call
         with torch.inference_mode(False):
@@ -148,7 +146,7 @@ class TorchBackend:
             divisor = b + 0.0  # −0 + 0 is +0
             torch.copysign(divisor.new_tensor(epsilon), divisor, out=divisor).add_(b)
         if epsilon < torch.finfo(b.dtype).tiny:
-            size = torch.nn.functional.threshold_(divisor.abs(), 0.0, torch.inf)
+            size = torch.threshold_(divisor.abs(), 0.0, torch.inf)
             divisor = torch.copysign(size, divisor, out=size)
         return torch.div(a, divisor, out=divisor if a.shape == divisor.shape else None)
 

@@ -119,11 +119,13 @@ class Linear:
         return None
 
     def _is_wide(self) -> bool:
+        """Return whether an output may be taken as a difference; see :data:`_WIDE`."""
         core = self.group.core
         weight = core.parameters.get("weight")
         if weight is None or core.channel_axis is None or self.structure.recording.rounding > _PRECISE:
             return False
-        return math.prod(weight.shape) >= _WIDE * self.structure.recording.values[core.outputs[0]].shape[core.channel_axis]
+        outputs: int = self.structure.recording.values[core.outputs[0]].shape[core.channel_axis]
+        return math.prod(weight.shape) >= _WIDE * outputs
 
     def _is_plain(self, cell: Mix) -> bool:
         """Return whether a cell with slope 1 for positive numbers is the identity on the inputs."""

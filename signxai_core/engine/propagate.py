@@ -17,6 +17,7 @@ from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.cells import Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
+
 def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group."""
     pulled: dict[Cell, list[Array]] = {}  # by the term's x, which they are still to be multiplied with
@@ -29,7 +30,9 @@ def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array,
             parts = [part if factor == 1 else factor * part for part in linear.pull(term.weight, t)]
             known = pulled.get(term.x)
             pulled[term.x] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
-    return tuple(_times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x)))
+    return tuple(
+        _times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x))
+    )
 
 
 def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array]) -> Array:
