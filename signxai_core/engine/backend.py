@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
-import numpy as np
 import numpy.typing as npt
 
 from signxai_core.specs.composites import Kind
@@ -204,4 +203,19 @@ class Backend(Protocol):
         """Maximum along an axis, which stays with length 1."""
 
 
-FloatArray = npt.NDArray[np.floating[Any]]
+class BackendDefaults:
+    """What a backend may inherit: entries that need speed only where the framework has it to give."""
+
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:  # noqa: ARG002
+        """Return ``function(weight)``."""
+        return function(weight)
+
+    def copysign(self: Any, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+        size = self.abs(magnitude)
+        return self.where(sign >= 0, size, -size)
+
+    def quotient(self: Any, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+        divisor = b + self.copysign(self.full_like(b, epsilon), b) if epsilon else b
+        return a / self.where(divisor == 0, self.full_like(divisor, math.inf), divisor)

@@ -125,7 +125,7 @@ class Linear:
         if weight is None or core.channel_axis is None or self.structure.recording.rounding > _PRECISE:
             return False
         outputs: int = self.structure.recording.values[core.outputs[0]].shape[core.channel_axis]
-        return math.prod(weight.shape) >= _WIDE * outputs
+        return bool(math.prod(weight.shape) >= _WIDE * outputs)
 
     def _is_plain(self, cell: Mix) -> bool:
         """Return whether a cell with slope 1 for positive numbers is the identity on the inputs."""
