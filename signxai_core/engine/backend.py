@@ -206,7 +206,7 @@ class Backend(Protocol):
 class BackendDefaults:
     """What a backend may inherit: entries that need speed only where the framework has it to give."""
 
-    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:  # noqa: ARG002
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
         """Return ``function(weight)``."""
         return function(weight)
 
