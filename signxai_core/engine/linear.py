@@ -165,11 +165,29 @@ class Linear:
             pulled = self.backend.pull(core, None, t)
             signs = core.signs or (1,) * len(pulled)
             return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
-        (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
+        scale = self._output_scale(t) if cell == KEEP else None
+        if scale is None:
+            (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
+        else:
+            (pulled_one,) = self.backend.pull(core, None, t * scale)
         for operation in reversed(self.group.pre):
             if operation.padding:
                 (pulled_one,) = self.backend.vjp(operation, (pulled_one,))
         return (pulled_one,)
+
+    def _output_scale(self, t: Array) -> Array | None:
+        """Return the scale behind the core, where it is cheaper to scale ``t`` than the weight."""
+        core = self.group.core
+        if self._scale_vector(self.group.pre) is not None or math.prod(t.shape) >= math.prod(
+            core.parameters["weight"].shape
+        ):
+            return None
+        scale = self._scale_vector(self.group.post)
+        if scale is None or core.channel_axis is None or len(scale.shape) == 0:
+            return scale
+        places = [1] * len(t.shape)
+        places[core.channel_axis] = -1
+        return self.backend.reshape(scale, tuple(places))
 
     def forward(self, mapped: Sequence[Array], cell: WeightCell) -> Array:
         """Return the map with weight ``cell(W)`` of inputs, without bias."""
