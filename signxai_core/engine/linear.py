@@ -160,7 +160,7 @@ class Linear:
         core = self.group.core
         if core.kind in _DIAGONAL:
             return (t * self._weight(cell),)
-        if self._folded_weight() is None:
+        if "weight" not in core.parameters:
             up, down = self._scales(cell)
             pulled = self.backend.pull(core, None, t)
             signs = core.signs or (1,) * len(pulled)
@@ -194,7 +194,7 @@ class Linear:
         core = self.group.core
         if core.kind in _DIAGONAL:
             return mapped[0] * self._weight(cell)
-        if self._folded_weight() is None:
+        if "weight" not in core.parameters:
             up, down = self._scales(cell)
             signs = core.signs or (1,) * len(mapped)
             scaled = [_scaled(m, up if sign > 0 else down) for m, sign in zip(mapped, signs, strict=True)]
