@@ -1,29 +1,31 @@
-"""Time of explanations as a ratio to the plain input gradient of the same model, in the same process.
+"""Time and memory of explanations as ratios to the plain input gradient of the same model and batch.
 
-    python benchmarks/speed.py [--models vgg16_b1 resnet50_b1] [--pairs 5] [--threads 1] [--json FILE]
+    python benchmarks/speed.py [--backend tensorflow] [--models vgg16_b1 ecg_b8] [--pairs 5] [--threads 1]
+                               [--many] [--memory] [--json FILE] [--markdown FILE]
 
-Every figure is the median over pairs (gradient, explanation) of the ratio of their times. Rows named
-``zennit`` and ``captum`` appear where these packages are installed. Weights are random.
+A ratio of times is the median over pairs (gradient, explanation), all in one process. Other packages
+(zennit, captum) stand beside ours where they are installed; what they cannot run is said below the table.
+Peak memory is that of a fresh process for each figure (Linux). Weights are random.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.util
+import importlib
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import torch
-from torch import nn
-from torch_models import MODELS
+from typing import Any
 
 import signxai_core as sx
+from signxai_core.specs.methods import Integrate, Smooth
 
+Run = Callable[[], object]
 SINGLE = (
     "gradient",
     "lrp_epsilon_0_1",
@@ -31,39 +33,43 @@ SINGLE = (
     "lrp_sequential_composite_b",
     "lrpsign_epsilon_0_25_std_x",
 )
-Run = Callable[[], object]
+LRP = "all LRP names at once"
+ONE_BY_ONE = "all LRP names one by one"
+TABLE = "the whole table at once"
+MODELS = ("small_cnn_b64", "ecg_b8", "vgg16_b1", "resnet50_b1", "vgg16_b8", "resnet50_b8")
 
 
-def gradient(model: nn.Module, x: torch.Tensor) -> Run:
-    """Return the plain input gradient of the largest logit."""
-
-    def run() -> object:
-        inputs = x.clone().requires_grad_()
-        return torch.autograd.grad(model(inputs).max(dim=1).values.sum(), inputs)
-
-    return run
+def lrp_names() -> list[str]:
+    """Return the LRP names of the table."""
+    return [name for name in sx.methods() if "lrp" in name]
 
 
-def rivals(model: nn.Module, x: torch.Tensor) -> Iterator[tuple[str, Run]]:
-    """Yield what other packages offer for the same rules, where they are installed."""
-    if importlib.util.find_spec("zennit"):
-        from zennit.attribution import Gradient  # noqa: PLC0415
-        from zennit.composites import EpsilonPlus, LayerMapComposite  # noqa: PLC0415
-        from zennit.rules import Epsilon  # noqa: PLC0415
-        from zennit.types import Linear  # noqa: PLC0415
+def table_names() -> list[str]:
+    """Return the table's names for images."""
+    return [name for name in sx.methods() if "timeseries" not in name]
 
-        epsilon = LayerMapComposite([(Linear, Epsilon(epsilon=0.1))])
-        for name, composite in (("zennit epsilon 0.1", epsilon), ("zennit epsilon-plus", EpsilonPlus())):
 
-            def run(composite: object = composite) -> object:
-                with Gradient(model=model, composite=composite) as attributor:
-                    return attributor(x.clone().requires_grad_(), lambda out: out)
+def gradients_needed(names: list[str]) -> int:
+    """Return how many gradient evaluations a list of methods comes to if nothing is computed twice.
 
-            yield name, run
-    if importlib.util.find_spec("captum"):
-        from captum.attr import LRP  # noqa: PLC0415
+    One for every trunk (rules behind the first layer, and seed), noisy sample and integration node.
+    """
+    specs = [sx.parse(name) for name in names]
+    trunks = {(spec.composite, spec.seed) for spec in specs if spec.sampling is None}
+    noisy = {(spec.sampling.noise, spec.sampling.samples) for spec in specs if isinstance(spec.sampling, Smooth)}
+    paths = {(spec.sampling.nodes, spec.sampling.steps) for spec in specs if isinstance(spec.sampling, Integrate)}
+    return len(trunks) + sum(samples for _, samples in noisy) + sum(steps for _, steps in paths)
 
-        yield "captum LRP", lambda: LRP(model).attribute(x.clone().requires_grad_(), target=0)
+
+def explanation(model: Any, x: Any, what: str) -> Run:
+    """Return what is measured under a name."""
+    if what == LRP:
+        return lambda: sx.explain_many(model, x, lrp_names())
+    if what == ONE_BY_ONE:
+        return lambda: [sx.explain(model, x, name) for name in lrp_names()]
+    if what == TABLE:
+        return lambda: sx.explain_many(model, x, table_names(), mu=0.5)
+    return lambda: sx.explain(model, x, what)
 
 
 def measure(reference: Run, run: Run, pairs: int) -> dict[str, float]:
@@ -83,56 +89,123 @@ def measure(reference: Run, run: Run, pairs: int) -> dict[str, float]:
     return {"ratio": statistics.median(ratios), "seconds": statistics.median(times), "first": first}
 
 
-def rows(name: str, *, many: bool, table: bool) -> Iterator[tuple[str, Run, Run]]:
-    """Yield (what, reference, run) for a model."""
-    factory, shape = MODELS[name]
-    torch.manual_seed(0)
-    model, x = factory().eval().requires_grad_(False), torch.rand(shape)
-    reference = gradient(model, x)
-    for method in SINGLE:
-        yield method, reference, lambda method=method: sx.explain(model, x, method)
-    for what, run in rivals(model, x):
-        yield what, reference, run
-    lrp = [method for method in sx.methods() if "lrp" in method]
-    if many:
-        yield f"all {len(lrp)} LRP names at once", reference, lambda: sx.explain_many(model, x, lrp)
-    if table:
-        names = [method for method in sx.methods() if "timeseries" not in method]
-        yield f"the whole table ({len(names)})", reference, lambda: sx.explain_many(model, x, names, mu=0.5)
+def timings(side: Any, name: str, pairs: int, *, many: bool) -> Iterator[dict[str, Any]]:
+    """Yield a row of figures for everything that is measured on a model."""
+    model, x = side.build(name)
+    reference = side.gradient(model, x)
+    reference()
+    for what in (*SINGLE, *((LRP, ONE_BY_ONE, TABLE) if many else ())):
+        row: dict[str, Any] = {"model": name, "what": what}
+        row |= measure(reference, explanation(model, x, what), pairs if what in SINGLE else 1)
+        if what == TABLE:
+            row["bound"] = gradients_needed(table_names())
+        for package, run in side.rivals(model, x, what):
+            try:
+                row[package] = measure(reference, run, pairs)["ratio"]
+            except Exception as error:  # noqa: BLE001, PERF203 - what another package cannot run is a finding
+                row[package] = f"{type(error).__name__}: {error}".splitlines()[0]
+        yield row
+
+
+def peak(backend: str, name: str, what: str) -> dict[str, float]:
+    """Return resident memory before and at the peak of one run, in MiB, in a process of its own."""
+    command = [sys.executable, __file__, "--backend", backend, "--models", name, "--peak", what]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def own_peak(side: Any, name: str, what: str) -> dict[str, float]:
+    """Return resident memory of this process before and at the peak of one run, in MiB."""
+    model, x = side.build(name)
+    side.gradient(model, x[:1])()  # whatever the framework loads the first time
+    run = side.gradient(model, x) if what == "plain" else explanation(model, x, what)
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    run()
+    return {"before": before, "peak": _status("VmHWM")}
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def memory(backend: str, name: str) -> Iterator[dict[str, Any]]:
+    """Yield peak memory as a ratio to the plain gradient's: of the process, and beyond the loaded model."""
+    plain = peak(backend, name, "plain")
+    for what in (*SINGLE[1:], LRP):
+        own = peak(backend, name, what)
+        growth = (own["peak"] - own["before"]) / (plain["peak"] - plain["before"])
+        yield {"model": name, "what": what, "process": own["peak"] / plain["peak"], "beyond": growth, **own}
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "no" if value else ""
+
+
+def time_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table of times."""
+    yield "| model | method | ratio to gradient | zennit | captum | seconds | first call (s) |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in rows:
+        ratio = _cell(row["ratio"])
+        if "bound" in row:
+            ratio += f" = {row['ratio'] / row['bound']:.2f} x {row['bound']} gradients needed"
+        cells = [row["model"], row["what"], ratio, *(_cell(row.get(package)) for package in ("zennit", "captum"))]
+        yield "| " + " | ".join([*cells, f"{row['seconds']:.3f}", f"{row['first']:.3f}"]) + " |"
+    for row in rows:
+        for package in ("zennit", "captum"):
+            if isinstance(row.get(package), str):
+                yield f"\n{package} on {row['model']}, {row['what']}: {row[package]}"
+
+
+def memory_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table of memory."""
+    yield "| model | method | peak of the process / gradient's | beyond the loaded model / gradient's | peak (MiB) |"
+    yield "|---|---|---|---|---|"
+    for row in rows:
+        cells = (row["model"], row["what"], _cell(row["process"]), _cell(row["beyond"]), f"{row['peak']:.0f}")
+        yield "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
-    """Measure and print a Markdown table."""
+    """Measure, print Markdown tables, write files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--models", nargs="+", choices=MODELS, default=["small_cnn_b64", "ecg_b8", "vgg16_b1", "resnet50_b1"]
-    )
+    parser.add_argument("--backend", choices=("torch", "tensorflow"), default="torch")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--many", action="store_true", help="also all LRP names at once (one pair)")
-    parser.add_argument("--table", action="store_true", help="also the whole table at once (one pair)")
+    parser.add_argument("--many", action="store_true", help="also many methods at once (one pair each), vgg16_b1")
+    parser.add_argument("--memory", action="store_true", help="also peak memory")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.threads} thread(s), {platform.machine()}")
-    print("\n| model | what | ratio to gradient | seconds | first call |\n|---|---|---|---|---|")
-    results = []
+    side = importlib.import_module({"torch": "torch_models", "tensorflow": "tf_models"}[arguments.backend])
+    versions = side.versions(arguments.threads)
+    if arguments.peak:
+        print(json.dumps(own_peak(side, arguments.models[0], arguments.peak)))
+        return
+    lines = [f"{versions}, {arguments.threads} thread(s), {platform.machine()}, Python {platform.python_version()}", ""]
+    print(lines[0])
+    times: list[dict[str, Any]] = []
+    peaks: list[dict[str, Any]] = []
     for name in arguments.models:
-        for what, reference, run in rows(name, many=arguments.many, table=arguments.table):
-            reference()
-            pairs = arguments.pairs if not what.startswith(("all", "the whole")) else 1
-            try:
-                result = measure(reference, run, pairs)
-            except Exception as error:  # noqa: BLE001 - a rival that cannot run a model is a finding
-                print(f"| {name} | {what} | {type(error).__name__} | | |", flush=True)
-                continue
-            results.append({"model": name, "what": what, **result})
-            figures = f"{result['ratio']:.2f} | {result['seconds']:.3f} | {result['first']:.3f}"
-            print(f"| {name} | {what} | {figures} |", flush=True)
+        for row in timings(side, name, arguments.pairs, many=arguments.many and name == "vgg16_b1"):
+            times.append(row)
+            print(row, file=sys.stderr)
+        if arguments.memory:
+            peaks += memory(arguments.backend, name)
+    lines += time_lines(times)
+    if peaks:
+        lines += ["", *memory_lines(peaks)]
+    print("\n".join(lines[1:]))
+    if arguments.markdown is not None:
+        arguments.markdown.write_text("\n".join([*lines, ""]), encoding="utf-8")
     if arguments.json is not None:
-        with contextlib.suppress(FileExistsError):
-            arguments.json.parent.mkdir(parents=True)
-        arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        found = {"versions": versions, "threads": arguments.threads, "times": times, "memory": peaks}
+        arguments.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

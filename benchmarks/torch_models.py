@@ -1,24 +1,34 @@
-"""Architectures to measure on, with random weights."""
+"""PyTorch's side of the benchmark: architectures with random weights, the plain gradient, other packages."""
 
 from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+Run = Callable[[], object]
 
-def vgg16() -> nn.Module:
+
+class Vgg16(nn.Module):
     """VGG16 (Simonyan & Zisserman 2015)."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-        else:
-            layers.append(nn.MaxPool2d(2))
-    head = [nn.Flatten(), nn.Linear(25088, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000)]
-    return nn.Sequential(*layers, *head)
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()] if width else [nn.MaxPool2d(2)]
+            channels = width or channels
+        self.features = nn.Sequential(*layers)
+        head = [nn.Linear(25088, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000)]
+        self.classifier = nn.Sequential(*head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the network."""
+        return self.classifier(self.features(x).flatten(1))
 
 
 class Bottleneck(nn.Module):
@@ -93,10 +103,65 @@ class SmallCnn(nn.Module):
 
 #: Name -> (factory, input shape).
 MODELS = {
-    "vgg16_b1": (vgg16, (1, 3, 224, 224)),
-    "vgg16_b8": (vgg16, (8, 3, 224, 224)),
+    "vgg16_b1": (Vgg16, (1, 3, 224, 224)),
+    "vgg16_b8": (Vgg16, (8, 3, 224, 224)),
     "resnet50_b1": (resnet50, (1, 3, 224, 224)),
     "resnet50_b8": (resnet50, (8, 3, 224, 224)),
     "ecg_b8": (ecg, (8, 12, 5000)),
     "small_cnn_b64": (SmallCnn, (64, 3, 32, 32)),
 }
+
+
+def versions(threads: int) -> str:
+    """Pin the number of threads, and return what is measured."""
+    torch.set_num_threads(threads)
+    return f"torch {torch.__version__}"
+
+
+def build(name: str) -> tuple[nn.Module, torch.Tensor]:
+    """Return a model with random weights, and an input."""
+    factory, shape = MODELS[name]
+    torch.manual_seed(0)
+    return factory().eval().requires_grad_(False), torch.rand(shape)
+
+
+def gradient(model: nn.Module, x: torch.Tensor) -> Run:
+    """Return the plain input gradient of the largest logit."""
+
+    def run() -> object:
+        inputs = x.clone().requires_grad_()
+        return torch.autograd.grad(model(inputs).max(dim=1).values.sum(), inputs)
+
+    return run
+
+
+def rivals(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str, Run]]:
+    """Yield what other packages offer for the rules of a method, where they are installed."""
+    if importlib.util.find_spec("zennit"):
+        yield from _zennit(model, x, method)
+    if importlib.util.find_spec("captum") and method == "lrp_epsilon_0_1":
+        from captum.attr import LRP  # noqa: PLC0415
+
+        yield "captum", lambda: LRP(model).attribute(x.clone().requires_grad_(), target=0)
+
+
+def _zennit(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str, Run]]:
+    from torch.nn import Linear as Dense  # noqa: PLC0415
+    from zennit.attribution import Gradient  # noqa: PLC0415
+    from zennit.composites import LayerMapComposite  # noqa: PLC0415
+    from zennit.rules import AlphaBeta, Epsilon, ZPlus  # noqa: PLC0415
+    from zennit.types import Convolution, Linear  # noqa: PLC0415
+
+    maps = {
+        "lrp_epsilon_0_1": [(Linear, Epsilon(epsilon=0.1))],
+        "lrp_alpha_1_beta_0": [(Linear, ZPlus())],
+        "lrp_sequential_composite_b": [(Convolution, AlphaBeta(2, 1)), (Dense, Epsilon(epsilon=0.1))],
+    }
+    if method in maps:
+        composite = LayerMapComposite(maps[method])
+
+        def run() -> object:
+            with Gradient(model=model, composite=composite) as attributor:
+                return attributor(x.clone().requires_grad_(), lambda out: out)
+
+        yield "zennit", run

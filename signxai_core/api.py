@@ -141,7 +141,7 @@ def plan(
     return make_plan(run, label, spec, raw_of(spec, seed))
 
 
-def explain(
+def explain(  # noqa: PLR0913 - what a call may ask for, by name
     model: Any,
     x: Any,
     method: Any,
@@ -152,6 +152,8 @@ def explain(
     seed: str | None = None,
     strict: bool = True,
     progress: Progress = False,
+    batch_size: int | None = None,
+    max_memory: int | None = None,
     **parameters: Any,
 ) -> Explanation:
     """Explain a model's output for a batch of inputs.
@@ -180,6 +182,13 @@ def explain(
         An operation without a rule is an error; else it is linearised and noted in the plan.
     progress
         Show a progress bar, or call a function with (steps done, steps in all).
+    batch_size
+        Samples that are explained at a time; by default all. A sample's map does not depend on it. A
+        function as target then gets the outputs of that many samples.
+    max_memory
+        Bytes that the walk may hold besides the recorded model: methods that share little are walked
+        one after the other, and sampled inputs in small batches. By default 512 MiB; one method, or
+        one sampled input, is always taken.
     **parameters
         The method's parameters (``mu``, ``epsilon``, ``steps``, ``samples``, ``noise``, ``random_state``,
         ``baseline``, ``low``, ``high``, ``last_conv``, ...).
@@ -197,12 +206,22 @@ def explain(
     found = registry()
     label, spec = configured(method, parameters, convention_of(convention), found)
     (explanation,) = explain_specs(
-        model, x, {label: spec}, target, backend=backend, seed=seed, strict=strict, progress=progress, found=found
+        model,
+        x,
+        {label: spec},
+        target,
+        backend=backend,
+        seed=seed,
+        strict=strict,
+        progress=progress,
+        batch_size=batch_size,
+        max_memory=max_memory,
+        found=found,
     ).values()
     return explanation
 
 
-def explain_many(
+def explain_many(  # noqa: PLR0913 - as explain
     model: Any,
     x: Any,
     methods: Iterable[Any],
@@ -213,6 +232,8 @@ def explain_many(
     seed: str | None = None,
     strict: bool = True,
     progress: Progress = False,
+    batch_size: int | None = None,
+    max_memory: int | None = None,
     **parameters: Any,
 ) -> dict[str, Explanation]:
     """Explain with several methods at once: one forward pass, shared trunks.
@@ -240,7 +261,17 @@ def explain_many(
             label = f"{label} #{len(labelled) + 1}"
         labelled[label] = full
     return explain_specs(
-        model, x, labelled, target, backend=backend, seed=seed, strict=strict, progress=progress, found=found
+        model,
+        x,
+        labelled,
+        target,
+        backend=backend,
+        seed=seed,
+        strict=strict,
+        progress=progress,
+        batch_size=batch_size,
+        max_memory=max_memory,
+        found=found,
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from signxai_core import grammar
-from signxai_core.engine.attribute import Outcome, attribute
+from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.executor import Executor, execute, recorder
 from signxai_core.errors import BackendError, ParameterError, PluginError, UnknownNameError
@@ -35,7 +38,7 @@ def check_common(specs: Iterable[tuple[Any, MethodSpec]], parameters: Mapping[st
             )
 
 
-def explain_specs(
+def explain_specs(  # noqa: PLR0913 - what explain takes
     model: Any,
     x: Any,
     specs: Mapping[str, MethodSpec],
@@ -45,17 +48,26 @@ def explain_specs(
     seed: str | None,
     strict: bool,
     progress: Progress,
+    batch_size: int | None,
+    max_memory: int | None,
     found: Registry,
 ) -> dict[str, Explanation]:
     """Explain with methods whose parameters are filled in."""
     engine = backend_for(model, backend, found)
-    given = recorder(engine).prepare(model, x)
-    seed = check_seed(seed)
+    array = recorder(engine).prepare(model, x)
+    options: dict[str, Any] = {"seed": check_seed(seed), "strict": strict}
+    if isinstance(engine, Executor) and max_memory is not None:
+        raise ParameterError(f"the backend {engine.name!r} walks by itself and keeps no bound: leave max_memory out")
+    if max_memory is not None:
+        options["max_memory"] = _positive("max_memory", max_memory)
+    compute: Callable[..., Outcome]
+    if isinstance(engine, Executor):
+        compute = functools.partial(execute, engine, model, **options)
+    else:
+        compute = functools.partial(attribute, engine, model, **options)
+    size = len(array) if batch_size is None else _positive("batch_size", batch_size)
     with _reporter(progress) as report:
-        if isinstance(engine, Executor):
-            outcome = execute(engine, model, given, specs, target, seed=seed, strict=strict, progress=report)
-        else:
-            outcome = attribute(engine, model, given, specs, target, seed=seed, strict=strict, progress=report)
+        outcome = in_parts(compute, array, specs, target, size, report)
     return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}
 
 
@@ -88,6 +100,12 @@ def check_seed(given: str | None) -> str | None:
     if given not in (None, "one", "logit"):
         raise ParameterError(f"seed must be None, 'one' or 'logit', got {given!r}")
     return given
+
+
+def _positive(name: str, given: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < 1:
+        raise ParameterError(f"{name} must be a positive whole number or None, got {given!r}")
+    return int(given)
 
 
 def spec_of(method: Any, convention: Convention, found: Registry) -> MethodSpec:

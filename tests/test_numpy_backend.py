@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import signxai_core as sx
 from signxai_core import grammar
-from signxai_core.errors import BackendError, ModelError, PlanError, TargetError
+from signxai_core.errors import BackendError, ModelError, ParameterError, PlanError, TargetError
 from signxai_core.registry import registry
 from signxai_core.specs import Rule
 from signxai_core.testing import Network, names, reference, strategies
@@ -153,3 +153,11 @@ def test_no_framework_is_needed():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["[[2.0, 2.0]]"] * 2
+
+
+def test_a_bound_that_an_engine_of_its_own_does_not_keep_is_refused(network):
+    x = np.random.default_rng(1).normal(size=(3, 2, 4, 4))
+    with pytest.raises(ParameterError, match="'reference' walks by itself and keeps no bound: leave max_memory out"):
+        sx.explain(network, x, "lrp_z", backend="reference", max_memory=100)
+    whole = sx.explain(network, x, "lrp_z", backend="reference").relevance
+    np.testing.assert_allclose(sx.explain(network, x, "lrp_z", backend="reference", batch_size=2).relevance, whole)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
@@ -16,7 +16,7 @@ from signxai_tf.calls import Handle, Layout, Program
 from signxai_tf.run import run_model
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(BackendDefaults):
     """TensorFlow, as the engine sees it; see :class:`signxai_core.engine.backend.Backend`."""
 
     name = "tensorflow"
@@ -100,6 +100,13 @@ class TensorFlowBackend:
     def abs(self, a: Array) -> Array:
         """Elementwise absolute value."""
         return tf.abs(a)
+
+    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+        if epsilon:
+            shift = tf.cast(epsilon, b.dtype)
+            b = b + tf.where(b >= 0, shift, -shift)
+        return tf.math.divide_no_nan(a, b)
 
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""

@@ -8,7 +8,7 @@ input, times sign) happens in NumPy at the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,8 +19,10 @@ from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.plan import Plan
-from signxai_core.engine.run import Raw, Run, raw_of
+from signxai_core.engine.run import MAX_MEMORY, Raw, Run, raw_of
+from signxai_core.engine.target import per_sample
 from signxai_core.specs.cells import Mix, Sign
+from signxai_core.specs.fill import sliced
 from signxai_core.specs.methods import Control, Integrate, MethodSpec, Sampling, Smooth
 from signxai_core.specs.values import ArrayValue, Missing
 
@@ -61,6 +63,7 @@ def attribute(
     seed: str | None,
     strict: bool,
     progress: Callable[[int, int], None],
+    max_memory: int = MAX_MEMORY,
 ) -> Outcome:
     """Return the maps of all methods.
 
@@ -72,7 +75,7 @@ def attribute(
         Methods by label, parameters filled in.
     target
         See :func:`signxai_core.engine.target.select`.
-    seed, strict
+    seed, strict, max_memory
         See :class:`~signxai_core.engine.run.Run`.
     progress
         Called with the number of steps done and in all.
@@ -85,13 +88,13 @@ def attribute(
         progress(done, max(total, done))
 
     total = 0
-    run = Run(backend, model, x, seed, strict, step)
+    run = Run(backend, model, x, seed, strict, step, max_memory)
     run.start(target)
     by_sampling: dict[Sampling | None, dict[Raw, list[str]]] = {}
     for label, spec in specs.items():
         raws = by_sampling.setdefault(_sampling_key(spec.sampling), {})
         raws.setdefault(raw_of(spec, seed), []).append(label)
-    total = _total_steps(run, list(by_sampling))
+    total = _total_steps(run, by_sampling)
     finished: dict[str, FloatArray] = {}
     for sampling, raws in by_sampling.items():
         for raw, value in zip(raws, _values(run, sampling, list(raws)), strict=True):
@@ -101,6 +104,51 @@ def attribute(
         label: make_result(run, label, spec, finished[label], raw_of(spec, seed)) for label, spec in specs.items()
     }
     return Outcome(results, run.selection.indices, run.output)
+
+
+def in_parts(
+    compute: Callable[..., Outcome],
+    x: FloatArray,
+    specs: Mapping[str, MethodSpec],
+    target: Any,
+    size: int,
+    progress: Callable[[int, int], None],
+) -> Outcome:
+    """Return ``compute(x, specs, target, progress=...)``, from ``size`` samples at a time.
+
+    A sample's map does not depend on its batch. A function as target gets the outputs of one part.
+    """
+    if size >= len(x):
+        return compute(x, specs, target, progress=progress)
+    if target is not None and not callable(target):
+        target = per_sample(target, len(x))
+    parts = [slice(start, start + size) for start in range(0, len(x), size)]
+    outcomes = []
+    for number, rows in enumerate(parts):
+
+        def report(done: int, total: int, before: int = number) -> None:
+            progress(before * total + done, len(parts) * total)
+
+        chosen = {label: sliced(spec, rows, x.shape) for label, spec in specs.items()}
+        of_rows = target[rows] if isinstance(target, np.ndarray) else target
+        outcomes.append(compute(x[rows], chosen, of_rows, progress=report))
+    return _joined(outcomes)
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    def stacked(label: str) -> Result:
+        results = [outcome.results[label] for outcome in outcomes]
+        relevance, total, expected = (
+            np.concatenate([getattr(result, name) for result in results]) for name in ("relevance", "total", "expected")
+        )
+        return Result(relevance, results[0].plan, total, expected)
+
+    targets = [outcome.target for outcome in outcomes if outcome.target is not None]
+    return Outcome(
+        {label: stacked(label) for label in outcomes[0].results},
+        np.concatenate(targets) if targets else None,
+        np.concatenate([outcome.output for outcome in outcomes]),
+    )
 
 
 def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequence[FloatArray | samplings.Moments]:
@@ -114,17 +162,16 @@ def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequenc
     return run.evaluate(raws, run.clean, run.selection, run.x)
 
 
-def _total_steps(run: Run, samplings_used: Sequence[Sampling | None]) -> int:
-    groups, size = len(run.clean.groups), run.block_size()
+def _total_steps(run: Run, by_sampling: Mapping[Sampling | None, Iterable[Raw]]) -> int:
+    """Return how many groups all walks will visit, as far as the clean recording tells."""
     walks = 0
-    for sampling in samplings_used:
-        if isinstance(sampling, Smooth):
-            walks += math.ceil(sampling.samples / size)
-        elif isinstance(sampling, Integrate):
-            walks += math.ceil(sampling.steps / size)
-        elif sampling is None:
-            walks += 1
-    return walks * groups
+    for sampling, raws in by_sampling.items():
+        if isinstance(sampling, Control):
+            continue
+        variants = {Smooth: "samples", Integrate: "steps"}.get(type(sampling), "")
+        blocks = math.ceil(getattr(sampling, variants) / run.block_size()) if variants else 1
+        walks += blocks * run.walks(raws)
+    return walks * len(run.clean.groups)
 
 
 def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArray) -> FloatArray:

@@ -7,12 +7,12 @@ the engine uses Python's operators on them and the functions of :class:`Backend`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
-import numpy as np
 import numpy.typing as npt
 
 from signxai_core.specs.composites import Kind
@@ -102,6 +102,10 @@ class Recording:
         Number of samples: the length of the first axis of input and output.
     channel_axis
         Axis of the input's channels in the model's layout (1, or the last).
+    rounding
+        Relative rounding error of the products in linear operations: ``2**-24`` in float32, ``2**-11``
+        where the hardware computes them in TF32. Unknown is infinite; then the engine computes outputs
+        that it could take as differences of others.
     """
 
     operations: tuple[Operation, ...]
@@ -110,6 +114,7 @@ class Recording:
     output: int
     batch: int
     channel_axis: int
+    rounding: float = math.inf
 
 
 @runtime_checkable
@@ -143,6 +148,12 @@ class Backend(Protocol):
     def apply(self, operation: Operation, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run the operation, as recorded (with its bias), on other inputs."""
 
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
+        """Return ``function(weight)``, elementwise; it is only handed to :meth:`linear` and :meth:`pull`.
+
+        So a backend is free to return a stand-in of its own that maps a large weight part by part.
+        """
+
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``.
 
@@ -170,6 +181,12 @@ class Backend(Protocol):
     def abs(self, a: Array) -> Array:
         """Elementwise absolute value."""
 
+    def copysign(self, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+
+    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""
 
@@ -186,4 +203,19 @@ class Backend(Protocol):
         """Maximum along an axis, which stays with length 1."""
 
 
-FloatArray = npt.NDArray[np.floating[Any]]
+class BackendDefaults:
+    """What a backend may inherit: entries that need speed only where the framework has it to give."""
+
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
+        """Return ``function(weight)``."""
+        return function(weight)
+
+    def copysign(self: Any, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+        size = self.abs(magnitude)
+        return self.where(sign >= 0, size, -size)
+
+    def quotient(self: Any, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+        divisor = b + self.copysign(self.full_like(b, epsilon), b) if epsilon else b
+        return a / self.where(divisor == 0, self.full_like(divisor, math.inf), divisor)

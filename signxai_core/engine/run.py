@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -25,8 +25,8 @@ from signxai_core.specs.rules import Exact, LinearRule
 FloatArray = npt.NDArray[Any]
 
 _GRADIENT = Composite((Entry(Where(), Exact()),), fold_normalisation=False)
-#: Bytes of recorded values per internal batch of sampled inputs.
-_BLOCK_BYTES = 2**29
+#: Default of ``max_memory``, in bytes.
+MAX_MEMORY = 2**29
 
 
 @attrs.frozen
@@ -69,6 +69,10 @@ class Run:
         ``None``, or a seed forced on every method.
     strict
         See :func:`signxai_core.engine.plan.resolve`.
+    max_memory
+        Bytes that a walk may hold besides the recording (methods with other trunks then get walks of
+        their own), and that the recording of an internal batch of sampled inputs may hold. At least
+        one trunk and one sampled input are always taken.
     step
         Called with the number of groups of a walk that were visited.
     """
@@ -79,7 +83,9 @@ class Run:
     seed: str | None
     strict: bool
     step: Callable[[int], None]
+    max_memory: int = MAX_MEMORY
     clean: Structure = attrs.field(init=False)
+    _assigned: dict[Query, Assignment] = attrs.field(factory=dict, init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
 
@@ -99,7 +105,11 @@ class Run:
     def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
         """Resolve the queries of a raw map."""
         queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
-        return {query: resolve(query, structure, strict=self.strict) for query in queries}
+        known = self._assigned if structure is self.clean else {}
+        for query in queries:
+            if query not in known:
+                known[query] = resolve(query, structure, strict=self.strict)
+        return {query: known[query] for query in queries}
 
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
@@ -112,8 +122,11 @@ class Run:
             if raw.cam is not None:
                 activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
         starts, _ = seeds(self.backend, structure.recording, selection)
-        walk = Walk(self.backend, structure, list(assignments.values()), frozenset(activations.values()), self.step)
-        found = dict(zip(assignments, walk.run(starts, [query.seed for query in assignments]), strict=True))
+        found: dict[Query, dict[int, Any]] = {}
+        for queries in self._groups(assignments, structure, x):
+            chosen = [assignments[query] for query in queries]
+            walk = Walk(self.backend, structure, chosen, frozenset(activations.values()), self.step)
+            found.update(zip(queries, walk.run(starts, [query.seed for query in queries]), strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
 
@@ -154,8 +167,41 @@ class Run:
         if self.selection.function is not None:
             return 1  # a user's function may expect the user's batch
         recording = self.clean.recording
-        held: int = 8 * sum(math.prod(value.shape) for value in recording.values.values())
-        return max(1, _BLOCK_BYTES // max(held, 1))
+        held: int = 2 * self.x.itemsize * sum(math.prod(value.shape) for value in recording.values.values())
+        return max(1, self.max_memory // max(held, 1))
+
+    def walks(self, raws: Iterable[Raw]) -> int:
+        """Return how many walks these take on the clean recording."""
+        assignments: dict[Query, Assignment] = {}
+        for raw in raws:
+            assignments.update(self.assign(raw, self.clean))
+        return sum(1 for _ in self._groups(assignments, self.clean, self.x))
+
+    def _groups(
+        self, assignments: Mapping[Query, Assignment], structure: Structure, x: FloatArray
+    ) -> Iterator[list[Query]]:
+        """Yield queries for one walk each: those that share their trunk, as many as the memory allows.
+
+        A trunk holds three arrays of the largest recorded size at a time: relevance, quotient, product.
+        """
+        largest = max(math.prod(value.shape) for value in structure.recording.values.values())
+        trunks: dict[Any, list[Query]] = {}
+        for query, assignment in assignments.items():
+            inner = tuple(
+                s for s, places in zip(assignment.steps, structure.positions, strict=True) if "first" not in places
+            )
+            trunks.setdefault((query.seed, inner), []).append(query)
+        group: list[Query] = []
+        held = 0
+        for queries in trunks.values():
+            more = x.itemsize * (3 * largest + len(queries) * x.size)
+            if group and held + more > self.max_memory:
+                yield group
+                group, held = [], 0
+            group += queries
+            held += more
+        if group:
+            yield group
 
     def expected(self, spec: MethodSpec, raw: Raw) -> npt.NDArray[np.float64]:
         """Return what the relevance of each sample should sum to."""

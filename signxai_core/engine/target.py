@@ -56,6 +56,19 @@ def select(target: Any, logits: npt.NDArray[Any]) -> Selection:
     samples, classes = len(logits), 1 if logits.ndim == 1 else logits.shape[1]
     if target is None:
         return Selection(np.argmax(logits.reshape(samples, classes), axis=1).astype(np.int64))
+    indices = per_sample(target, samples)
+    wrong = np.flatnonzero((indices < 0) | (indices >= classes))
+    if wrong.size:
+        sample = int(wrong[0])
+        raise TargetError(
+            f"target {int(indices[sample])} of sample {sample} is out of range: the model has {classes} outputs, "
+            f"numbered 0 to {classes - 1}"
+        )
+    return Selection(indices)
+
+
+def per_sample(target: Any, samples: int) -> Indices:
+    """Return one class index for each sample."""
     given = np.asarray(target)
     if given.dtype.kind not in "iu":
         raise TargetError(
@@ -65,15 +78,7 @@ def select(target: Any, logits: npt.NDArray[Any]) -> Selection:
         raise TargetError(
             f"target has shape {given.shape}, expected one class index or one for each of the {samples} samples"
         )
-    indices = np.broadcast_to(given, (samples,)).astype(np.int64)
-    wrong = np.flatnonzero((indices < 0) | (indices >= classes))
-    if wrong.size:
-        sample = int(wrong[0])
-        raise TargetError(
-            f"target {int(indices[sample])} of sample {sample} is out of range: the model has {classes} outputs, "
-            f"numbered 0 to {classes - 1}"
-        )
-    return Selection(indices)
+    return np.broadcast_to(given, (samples,)).astype(np.int64)
 
 
 def seeds(backend: Backend, recording: Recording, selection: Selection) -> tuple[dict[str, Array], Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 
@@ -10,7 +11,7 @@ from signxai_core.specs.cells import Bound, Cell, Sign
 from signxai_core.specs.composites import Composite, Entry
 from signxai_core.specs.methods import MethodSpec
 from signxai_core.specs.rules import AnyRule, FunctionRule, Rule, Share, Term
-from signxai_core.specs.values import Missing, Value
+from signxai_core.specs.values import ArrayValue, Missing, Value
 
 
 def cells(rule: AnyRule | None) -> Iterator[Cell]:
@@ -40,6 +41,31 @@ def thresholds(spec: MethodSpec) -> tuple[Value | Missing | None, ...]:
 def bounds(spec: MethodSpec, side: str) -> tuple[Value | Missing, ...]:
     """Return the value of every ``low`` or ``high`` bound in a method."""
     return tuple(cell.value for cell in spec_cells(spec) if isinstance(cell, Bound) and cell.side == side)
+
+
+def sliced(value: Any, rows: slice, shape: tuple[int, ...]) -> Any:
+    """Return a spec with only the rows of those arrays that have a number for every sample.
+
+    Parameters
+    ----------
+    value
+        A spec, or any part of one.
+    rows
+        Samples to keep.
+    shape
+        Shape of the whole input, ``(N, ...)``.
+    """
+    if isinstance(value, ArrayValue):
+        per_sample = value.array.ndim == len(shape) and value.array.shape[0] == shape[0] > 1
+        return ArrayValue(value.array[rows]) if per_sample else value
+    if isinstance(value, tuple):
+        return tuple(sliced(item, rows, shape) for item in value)
+    if attrs.has(type(value)):
+        fields = {field.name: getattr(value, field.name) for field in attrs.fields(type(value)) if field.init}
+        changed = {name: sliced(item, rows, shape) for name, item in fields.items()}
+        changed = {name: item for name, item in changed.items() if item is not fields[name] and item != fields[name]}
+        return attrs.evolve(value, **changed) if changed else value
+    return value
 
 
 def with_mu(spec: MethodSpec, mu: Value) -> MethodSpec:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from signxai_core.engine.backend import Operation, Recording
+from signxai_core.engine.backend import BackendDefaults, Operation, Recording
 from signxai_core.errors import InputShapeError, InputTypeError, ModelError
 from signxai_core.testing.network import Network
 from signxai_core.testing.nodes import Array
@@ -21,7 +21,7 @@ def build(network: Network) -> Network:
     return network
 
 
-class NumpyBackend:
+class NumpyBackend(BackendDefaults):
     """NumPy on neutral networks, float64, channels first."""
 
     name = "numpy"
