@@ -91,11 +91,6 @@ def _conv(node: Any, shape: net.Shape, _: str) -> tuple[dict[str, Any], Function
     axes = len(shape) - 1
     _, stride, padding, dilation = node.geometry()
     amounts = [(p, p) for p in padding]
-    kernel = node.weight.shape[2:]
-    same = max(stride) == 1 and all(2 * p == d * (k - 1) for p, d, k in zip(padding, dilation, kernel, strict=True))
-    inside = axes < 3 or same or not max(padding) or node.mode != "zeros"
-    if axes == 3 and (node.groups > 1 or (max(stride) > 1 and max(dilation) > 1) or not inside):
-        raise NotImplementedError(f"TensorFlow has no three-dimensional convolution like {node!r}")
 
     def run(x: Any, weight: Any, bias: Any = None) -> Any:
         outside = amounts
@@ -126,14 +121,18 @@ def _conv_transpose(node: Any, shape: net.Shape, _: str) -> tuple[dict[str, Any]
     axes = len(shape) - 1
     _, stride, padding, dilation = node.geometry()
     outside = node.output_shape([shape])
-    if node.groups > 1 or max(dilation) > 1 or max(padding) or axes == 3:
-        raise NotImplementedError(f"TensorFlow has no transposed convolution like {node!r}")
+    operation = tf.nn.conv3d_transpose if axes == 3 else tf.nn.conv2d_transpose
 
     def run(x: Any, weight: Any, bias: Any = None) -> Any:
-        sizes, steps = list(outside[1:]), list(stride)
+        sizes, steps, spread = list(outside[1:]), list(stride), list(dilation)
+        pairs = [(p, p) for p in padding]
         if axes == 1:
-            x, weight, sizes, steps = tf.expand_dims(x, 1), tf.expand_dims(weight, 0), [1, *sizes], [1, *steps]
-        y = tf.nn.conv2d_transpose(x, weight, tf.stack([tf.shape(x)[0], *sizes, outside[0]]), steps, "VALID")
+            x, weight = tf.expand_dims(x, 1), tf.expand_dims(weight, 0)
+            sizes, steps, spread, pairs = [1, *sizes], [1, *steps], [1, *spread], [(0, 0), *pairs]
+        inside: Any = [(0, 0), *pairs, (0, 0)] if max(padding) else "VALID"
+        inside = "SAME" if axes == 3 and max(padding) else inside
+        shape = tf.stack([tf.shape(x)[0], *sizes, outside[0]])
+        y = operation(x, weight, shape, steps, inside, dilations=spread)
         y = tf.squeeze(y, [1]) if axes == 1 else y
         return y if bias is None else tf.nn.bias_add(y, bias)
 
@@ -156,12 +155,12 @@ def _pool(node: Any, shape: net.Shape, _: str) -> tuple[dict[str, Any], Function
     axes = len(shape) - 1
     kernel, stride, padding = node.geometry(axes)
     largest = node.type == "max_pool"
-    if (max(padding) and not largest and not node.count_include_pad) or (largest and axes == 3):
-        raise NotImplementedError(f"TensorFlow has no pooling in float64 like {node!r}")
+    pairs = [(0, 0), *((p, p) for p in padding), (0, 0)]
 
     def run(x: Any) -> Any:
+        if max(padding) and not largest and not node.count_include_pad:
+            return tf.nn.avg_pool(x, kernel, stride, [list(pair) for pair in pairs])
         if max(padding):
-            pairs = [(0, 0), *((p, p) for p in padding), (0, 0)]
             x = tf.pad(x, pairs, constant_values=x.dtype.min if largest else 0)
         return tf.nn.pool(x, kernel, "MAX" if largest else "AVG", stride, "VALID")
 
@@ -240,6 +239,64 @@ def _part(node: Any, shape: net.Shape, dtype: str) -> Any:
     return Part(node.layer, dtype, arrays, function)
 
 
+def _centred(node: Any) -> bool:
+    """Return whether the padding is what TensorFlow calls ``"SAME"``."""
+    _, stride, padding, dilation = node.geometry()
+    sizes = zip(padding, dilation, node.weight.shape[2:], strict=True)
+    return max(stride) == 1 and all(2 * p == d * (k - 1) for p, d, k in sizes)
+
+
+def _lacking_conv(node: Any, axes: int, _: str) -> str | None:
+    _, stride, padding, dilation = node.geometry()
+    if axes < 3:
+        return None
+    if node.groups > 1:
+        return "tf.nn.convolution has no groups along three axes"
+    if max(stride) > 1 and max(dilation) > 1:
+        return "tf.nn.convolution along three axes has strides or dilations, not both"
+    if max(padding) and node.mode == "zeros" and not _centred(node):
+        return "tf.nn.convolution along three axes has no padding but 'SAME' and 'VALID'"
+    return None
+
+
+def _lacking_conv_transpose(node: Any, axes: int, _: str) -> str | None:
+    _, _, padding, dilation = node.geometry()
+    if node.groups > 1:
+        return "TensorFlow has no transposed convolution in groups on a CPU"
+    if max(dilation) > 1:
+        return "TensorFlow has no dilated transposed convolution on a CPU"
+    if axes == 3 and max(padding) and not _centred(node):
+        return "tf.nn.conv3d_transpose has no padding but 'SAME' and 'VALID'"
+    return None
+
+
+def _lacking_pool(node: Any, axes: int, dtype: str) -> str | None:
+    if axes == 3 and dtype == "float64":
+        return "TensorFlow pools along three axes in float32 only, on a CPU"
+    if node.type == "avg_pool" and max(node.padding) and not node.count_include_pad:
+        return "tf.nn.avg_pool leaves padding out of the mean where it is 'SAME', which differs in where it begins"
+    return None
+
+
+_LACKING: dict[str, Callable[[Any, int, str], str | None]] = {
+    "avg_pool": _lacking_pool,
+    "conv": _lacking_conv,
+    "conv_transpose": _lacking_conv_transpose,
+    "max_pool": _lacking_pool,
+}
+
+
+def absent(network: net.Network, dtype: str = "float64") -> str | None:
+    """Return what TensorFlow has no operation for in a network, or ``None`` where it can be built."""
+    for node in network.nodes:
+        reason = None
+        if node.type in _LACKING:
+            reason = _LACKING[node.type](node, len(network.shapes[node.inputs[0]]) - 1, dtype)
+        if reason is not None:
+            return reason
+    return None
+
+
 def build(network: net.Network, dtype: str = "float64") -> keras.Model:
     """Return a network as a Keras model that has been called once, its layers named by the nodes' layers.
 
@@ -249,11 +306,20 @@ def build(network: net.Network, dtype: str = "float64") -> keras.Model:
         Its arrays are copied, and laid out channels last.
     dtype
         Of weights and computations.
+
+    Raises
+    ------
+    NotImplementedError
+        TensorFlow has no operation for one of the nodes.
     """
+    reason = absent(network, dtype)
+    if reason is not None:
+        raise NotImplementedError(reason)
     model = Graph(network, dtype)
     model(tf.zeros((1, *network.input_shape[1:], network.input_shape[0]), dtype))
     return model
 
 
-#: Read by the conformance suite: the models take (batch, ..., channels).
+#: Read by the conformance suite: the models take (batch, ..., channels), and which ones there are not.
 build.channels_last = True  # type: ignore[attr-defined]
+build.absent = absent  # type: ignore[attr-defined]
