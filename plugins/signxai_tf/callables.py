@@ -19,13 +19,20 @@ def entry_point(model: Any) -> Callable[[Any], Any]:
     Raises
     ------
     ModelError
-        For objects that cannot be called, and layers that have not been built.
+        For objects that cannot be called, layers that have not been built, and several inputs.
     """
     if isinstance(model, keras.layers.Layer):
         if not model.built:
             raise ModelError(
                 f"the model {model.name!r} has not been built and has no weights yet: call it once on an example, "
                 "or give its first layer an input shape"
+            )
+        inputs = getattr(model, "inputs", None) or ()
+        if len(inputs) > 1:
+            names = ", ".join(getattr(model, "input_names", None) or [tensor.name for tensor in inputs])
+            raise ModelError(
+                f"the model {model.name!r} takes {len(inputs)} inputs ({names}), and one is explained: wrap it in a "
+                "function that fixes the others, such as lambda x: model([x, other]), and give backend='tensorflow'"
             )
         return lambda x: model(x, training=False)
     function = _function(model)
