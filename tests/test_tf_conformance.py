@@ -7,14 +7,14 @@ import pytest
 
 import signxai_core as sx
 from signxai_core.registry import registry
-from signxai_core.testing.conformance import load_subject, run
 from signxai_core.testing.conformance import rules as suite
+from signxai_core.testing.conformance import run
 from signxai_core.testing.conformance.probes import PROBES
 
 pytest.importorskip("tensorflow")
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
-from signxai_tf import network  # noqa: E402
+from signxai_tf import network
 
 ABSENT = {name: network.absent(probe.network) for name, probe in PROBES.items()}
 POOLS_3D = [name for name in ABSENT if "pool3d" in name and network.absent(PROBES[name].network, "float32") is None]

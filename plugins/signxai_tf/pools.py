@@ -37,7 +37,5 @@ def first_winner(call: Any, _: int, cotangent: Array) -> Array:
         wins = free & (tf.strided_slice(padded, start, stop, strides) == y)
         free &= ~wins
         won = tf.where(wins, cotangent, tf.zeros_like(cotangent))
-        pulled += tf.raw_ops.StridedSliceGrad(
-            shape=tf.shape(padded), begin=start, end=stop, strides=strides, dy=won
-        )
+        pulled += tf.raw_ops.StridedSliceGrad(shape=tf.shape(padded), begin=start, end=stop, strides=strides, dy=won)
     return tf.slice(pulled, [before for before, _ in amounts], tf.shape(x))
