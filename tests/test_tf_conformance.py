@@ -7,8 +7,9 @@ import pytest
 
 import signxai_core as sx
 from signxai_core.registry import registry
+from signxai_core.testing import test_conformance as form
+from signxai_core.testing.conformance import cases, run
 from signxai_core.testing.conformance import rules as suite
-from signxai_core.testing.conformance import run
 from signxai_core.testing.conformance.probes import PROBES
 
 pytest.importorskip("tensorflow")
@@ -36,6 +37,19 @@ def test_what_is_declared_absent_fails_in_tensorflow_itself(name, monkeypatch):
     probe = PROBES[name]
     with pytest.raises((tf.errors.OpError, ValueError, TypeError)):
         network.build(probe.network)
+
+
+def test_what_is_absent_is_skipped_with_the_reason():
+    (case,) = cases(topics=["rule"], places=["conv3d-groups"], names=["epsilon"])
+    with pytest.raises(pytest.skip.Exception, match="no groups along three axes"):
+        form.test_conformance("tensorflow", case)
+
+
+def test_a_backend_that_lacks_everything_does_not_pass(monkeypatch):
+    monkeypatch.setattr(network.build, "absent", lambda _: "for this test")
+    report = run("tensorflow", topics=["rule"], places=["dense"])
+    assert report.count["absent"] == len(report.outcomes) > 0
+    assert not report.passed
 
 
 def test_a_network_that_cannot_be_built_says_why():

@@ -42,8 +42,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed and nothing is missing."""
-        return bool(self.outcomes) and not self.failed
+        """Whether something was compared, nothing failed and nothing is missing."""
+        return self.count["passed"] > 0 and not self.failed
 
     @property
     def count(self) -> Mapping[Status, int]:
