@@ -168,7 +168,7 @@ def test_channels_first():
         assert relative(np.moveaxis(maps[name].relevance, 1, -1), result.relevance) < 1e-4, name
 
 
-@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_bfloat16", "mixed_float16", "float16"])
 def test_floating_types(policy):
     layers = [L.Conv2D(4, 3, activation="relu", dtype=policy), L.Flatten(dtype=policy), L.Dense(3, dtype=policy)]
     model = keras.Sequential([keras.Input((8, 8, 3), dtype=keras.DTypePolicy(policy).variable_dtype), *layers])
@@ -214,21 +214,24 @@ def test_the_model_is_left_as_it_was():
 
 def test_threads():
     models = [small(), subclassed()[0], attention(), Module()]
-    inputs = [IMAGES, subclassed()[1], SERIES, RNG.normal(size=(3, 4))]
-    names = ["gradient", "guided_backprop", "smoothgrad"]
-    serial = [sx.explain_many(m, x, names) for m, x in zip(models, inputs, strict=True)]
     before = [weights_of(model) for model in models]
-    failures = []
+    inputs = [IMAGES, subclassed()[1], SERIES, RNG.normal(size=(3, 4))]
+    names = ["gradient", "guided_backprop", "smoothgrad", "lrp_epsilon_0_1", "lrpsign_alpha_2_beta_1"]
+    options = {"strict": False}  # attention has products, which are linearised
+    serial = [sx.explain_many(m, x, names, **options) for m, x in zip(models, inputs, strict=True)]
+    trace._kept.clear()  # so that models are traced at once, too
+    failures, finished = [], []
 
     def work(number):
         place = number % len(models)
         for _ in range(3):
-            results = sx.explain_many(models[place], inputs[place], names)
+            results = sx.explain_many(models[place], inputs[place], names, **options)
             failures.extend(
                 (place, name)
                 for name in names
                 if not np.array_equal(results[name].relevance, serial[place][name].relevance)
             )
+        finished.append(number)  # an exception would end the thread without a word
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -236,6 +239,7 @@ def test_threads():
     for thread in threads:
         thread.join()
     assert not failures
+    assert sorted(finished) == list(range(8))
     assert [weights_of(model) for model in models] == before
 
 

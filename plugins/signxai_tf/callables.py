@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,7 +19,7 @@ def entry_point(model: Any) -> Callable[[Any], Any]:
     Raises
     ------
     ModelError
-        For objects that cannot be called, and layers that have not been built.
+        For objects that cannot be called, layers that have not been built, and several inputs.
     """
     if isinstance(model, keras.layers.Layer):
         if not model.built:
@@ -27,11 +27,26 @@ def entry_point(model: Any) -> Callable[[Any], Any]:
                 f"the model {model.name!r} has not been built and has no weights yet: call it once on an example, "
                 "or give its first layer an input shape"
             )
+        inputs = _inputs(model)
+        if len(inputs) > 1:
+            names = ", ".join(getattr(model, "input_names", None) or [tensor.name for tensor in inputs])
+            raise ModelError(
+                f"the model {model.name!r} takes {len(inputs)} inputs ({names}), and one is explained: wrap it in a "
+                "function that fixes the others, such as lambda x: model([x, other]), and give backend='tensorflow'"
+            )
         return lambda x: model(x, training=False)
     function = _function(model)
     if "training" in _arguments(function):
         return lambda x: function(x, training=False)
     return function
+
+
+def _inputs(model: Any) -> Sequence[Any]:
+    """Return a Keras model's inputs, where it knows them."""
+    try:
+        return (isinstance(model, keras.Model) and model.inputs) or ()
+    except (AttributeError, ValueError):  # subclassed models have none; Keras raises for unbuilt ones, or gives None
+        return ()
 
 
 def _function(model: Any) -> Callable[..., Any]:
@@ -71,8 +86,7 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def floating_type(model: Any) -> Any | None:
     """Return the type that the model's input should have, where the model tells."""
-    inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
-    candidates = [tensor.dtype for tensor in inputs or ()]
+    candidates = [tensor.dtype for tensor in _inputs(model)]
     candidates += [spec.dtype for spec in getattr(model, "structured_input_signature", ((), {}))[1].values()]
     if isinstance(model, (tf.Module, keras.layers.Layer)) or hasattr(model, "signatures"):
         candidates += [variable.dtype for variable in getattr(model, "variables", ())]

@@ -17,7 +17,7 @@ from signxai_tf import convolutions
 from signxai_tf.calls import Layout, compose
 from signxai_tf.traits import Net, Unit, constant
 from signxai_tf.values import FREE, TRACKED, Step, Value
-from signxai_tf.vocabulary import CONVOLUTIONS, KIND, MATMULS, POOLS, TRANSPOSED
+from signxai_tf.vocabulary import AVERAGE_POOLS, CONVOLUTIONS, KIND, MATMULS, POOLS, TRANSPOSED
 
 
 @attrs.define(eq=False)
@@ -118,6 +118,9 @@ def grow(net: Net, start: Core, claimed: set[int]) -> Unit:
         after.append(following)
         value, result, axis = previous.arguments[0], following.outputs[0], _moved(following, axis)
     bias = _bias(net, result, axis, claimed) if start.weight is not None else None
+    padding = _padding(net, start, value, claimed)
+    if padding is not None:
+        before, value = [padding, *before], padding.arguments[0]
     steps = [*before, start.step, *after]
     if bias is not None:
         steps.append(bias[0])
@@ -151,6 +154,24 @@ def _unit(
         layout=start.layout,
         weight=weight,
     )
+
+
+def _padding(net: Net, start: Core, value: Value, claimed: set[int]) -> Step | None:
+    """Return the zero padding that an average pooling's layer writes in front of it.
+
+    TensorFlow's average pooling has no padding that counts as zeros. One that is written so is one
+    operation, as it is in frameworks that have it; zeros that another layer adds are that layer's.
+    """
+    step = value.step
+    if start.step.op not in AVERAGE_POOLS or step is None or step.op not in ("Pad", "PadV2"):
+        return None
+    if id(step) in claimed or net.sole(value) is None or step.path != start.step.path:
+        return None
+    amounts, filled = constant(step.arguments[1]), step.arguments[2:]
+    if amounts is None or step.arguments[0].state != TRACKED or (filled and np.any(constant(filled[0]) != 0)):
+        return None
+    channels = 1 if convolutions.is_first(start.step.attributes) else len(amounts) - 1
+    return None if np.any(amounts[[0, channels]]) else step
 
 
 _PAIRS = frozenset(

@@ -17,6 +17,7 @@ from signxai_core.engine.backend import Array
 from signxai_core.errors import UnsupportedOperationError
 from signxai_tf import operations
 from signxai_tf.convolutions import PULLS
+from signxai_tf.pools import first_winner
 
 raw = tf.raw_ops
 
@@ -137,8 +138,7 @@ def _tanh(call: Call, _: int, cotangent: Array) -> Array:
 def _max_pooled(call: Call, _: int, cotangent: Array) -> Array:
     x, y = call.arguments[0], call.outputs[0]
     options = {key: value for key, value in call.attributes.items() if key in operations.signature(call.op).attributes}
-    function = raw.MaxPoolGrad if call.op == "MaxPool" else raw.MaxPool3DGrad
-    return function(orig_input=x, orig_output=y, grad=cotangent, **options)
+    return raw.MaxPoolGrad(orig_input=x, orig_output=y, grad=cotangent, **options)
 
 
 def _average_pooled(call: Call, _: int, cotangent: Array) -> Array:
@@ -178,7 +178,8 @@ _KNOWN: dict[str, Callable[[Any, int, Array], Array]] = {
     "Relu6": _relu6,
     "Sigmoid": _sigmoid,
     "Tanh": _tanh,
-    **dict.fromkeys(("MaxPool", "MaxPool3D"), _max_pooled),
+    "MaxPool": _max_pooled,
+    "MaxPool3D": first_winner,
     **dict.fromkeys(("AvgPool", "AvgPool3D"), _average_pooled),
     "Max": _first_maximum,
 }

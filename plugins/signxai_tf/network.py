@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from signxai_core.testing import network as net
+from signxai_tf.lacking import absent
 
 Function = Callable[..., Any]
 
@@ -91,11 +92,6 @@ def _conv(node: Any, shape: net.Shape, _: str) -> tuple[dict[str, Any], Function
     axes = len(shape) - 1
     _, stride, padding, dilation = node.geometry()
     amounts = [(p, p) for p in padding]
-    kernel = node.weight.shape[2:]
-    same = max(stride) == 1 and all(2 * p == d * (k - 1) for p, d, k in zip(padding, dilation, kernel, strict=True))
-    inside = axes < 3 or same or not max(padding) or node.mode != "zeros"
-    if axes == 3 and (node.groups > 1 or (max(stride) > 1 and max(dilation) > 1) or not inside):
-        raise NotImplementedError(f"TensorFlow has no three-dimensional convolution like {node!r}")
 
     def run(x: Any, weight: Any, bias: Any = None) -> Any:
         outside = amounts
@@ -126,14 +122,18 @@ def _conv_transpose(node: Any, shape: net.Shape, _: str) -> tuple[dict[str, Any]
     axes = len(shape) - 1
     _, stride, padding, dilation = node.geometry()
     outside = node.output_shape([shape])
-    if node.groups > 1 or max(dilation) > 1 or max(padding) or axes == 3:
-        raise NotImplementedError(f"TensorFlow has no transposed convolution like {node!r}")
+    operation = tf.nn.conv3d_transpose if axes == 3 else tf.nn.conv2d_transpose
 
     def run(x: Any, weight: Any, bias: Any = None) -> Any:
-        sizes, steps = list(outside[1:]), list(stride)
+        sizes, steps, spread = list(outside[1:]), list(stride), list(dilation)
+        pairs = [(p, p) for p in padding]
         if axes == 1:
-            x, weight, sizes, steps = tf.expand_dims(x, 1), tf.expand_dims(weight, 0), [1, *sizes], [1, *steps]
-        y = tf.nn.conv2d_transpose(x, weight, tf.stack([tf.shape(x)[0], *sizes, outside[0]]), steps, "VALID")
+            x, weight = tf.expand_dims(x, 1), tf.expand_dims(weight, 0)
+            sizes, steps, spread, pairs = [1, *sizes], [1, *steps], [1, *spread], [(0, 0), *pairs]
+        inside: Any = [(0, 0), *pairs, (0, 0)] if max(padding) else "VALID"
+        inside = "SAME" if axes == 3 and max(padding) else inside
+        shape = tf.stack([tf.shape(x)[0], *sizes, outside[0]])
+        y = operation(x, weight, shape, steps, inside, dilations=spread)
         y = tf.squeeze(y, [1]) if axes == 1 else y
         return y if bias is None else tf.nn.bias_add(y, bias)
 
@@ -156,12 +156,12 @@ def _pool(node: Any, shape: net.Shape, _: str) -> tuple[dict[str, Any], Function
     axes = len(shape) - 1
     kernel, stride, padding = node.geometry(axes)
     largest = node.type == "max_pool"
-    if (max(padding) and not largest and not node.count_include_pad) or (largest and axes == 3):
-        raise NotImplementedError(f"TensorFlow has no pooling in float64 like {node!r}")
+    pairs = [(0, 0), *((p, p) for p in padding), (0, 0)]
 
     def run(x: Any) -> Any:
+        if max(padding) and not largest and not node.count_include_pad:
+            return tf.nn.avg_pool(x, kernel, stride, [list(pair) for pair in pairs])
         if max(padding):
-            pairs = [(0, 0), *((p, p) for p in padding), (0, 0)]
             x = tf.pad(x, pairs, constant_values=x.dtype.min if largest else 0)
         return tf.nn.pool(x, kernel, "MAX" if largest else "AVG", stride, "VALID")
 
@@ -249,11 +249,20 @@ def build(network: net.Network, dtype: str = "float64") -> keras.Model:
         Its arrays are copied, and laid out channels last.
     dtype
         Of weights and computations.
+
+    Raises
+    ------
+    NotImplementedError
+        TensorFlow has no operation for one of the nodes.
     """
+    reason = absent(network, dtype)
+    if reason is not None:
+        raise NotImplementedError(reason)
     model = Graph(network, dtype)
     model(tf.zeros((1, *network.input_shape[1:], network.input_shape[0]), dtype))
     return model
 
 
-#: Read by the conformance suite: the models take (batch, ..., channels).
+#: Read by the conformance suite: the models take (batch, ..., channels), and which ones there are not.
 build.channels_last = True  # type: ignore[attr-defined]
+build.absent = absent  # type: ignore[attr-defined]

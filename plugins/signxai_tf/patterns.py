@@ -21,6 +21,20 @@ from signxai_tf.traits import Net, Unit, constant
 from signxai_tf.values import FREE, TRACKED, Step, Value
 
 _nn = keras.activations
+#: Neutral names of functions of ``keras.activations``, and whether their constants are parameters; versions of Keras
+#: differ in which of them there are.
+_ACTIVATIONS = {
+    "mish": ("mish", False),
+    "hard_silu": ("hardswish", False),
+    "hard_sigmoid": ("hardsigmoid", False),
+    "log_sigmoid": ("logsigmoid", False),
+    "tanh_shrink": ("tanhshrink", False),
+    "sparse_plus": ("sparse_plus", False),
+    "sparse_sigmoid": ("sparse_sigmoid", False),
+    "squareplus": ("squareplus", False),
+    "soft_shrink": ("softshrink", True),
+    "hard_shrink": ("hardshrink", True),
+}
 
 
 def _prelu(x: Any) -> Any:
@@ -33,18 +47,11 @@ def _functions() -> Iterator[tuple[str, Callable[[Any], Any], bool]]:
     yield "gelu", lambda x: tf.nn.gelu(x, approximate=True), False
     yield "gelu", lambda x: 0.5 * x * (1 + tf.math.erf(x * 0.5**0.5)), False
     yield "silu", tf.nn.silu, False
-    yield "mish", _nn.mish, False
-    yield "hardswish", _nn.hard_silu, False
-    yield "hardsigmoid", _nn.hard_sigmoid, False
-    yield "logsigmoid", _nn.log_sigmoid, False
-    yield "tanhshrink", _nn.tanh_shrink, False
-    yield "sparse_plus", _nn.sparse_plus, False
-    yield "sparse_sigmoid", _nn.sparse_sigmoid, False
-    yield "squareplus", _nn.squareplus, False
+    for function, (name, free) in _ACTIVATIONS.items():
+        if hasattr(_nn, function):
+            yield name, getattr(_nn, function), free
     yield "elu", lambda x: keras.ops.elu(x, alpha=0.5), True
     yield "celu", lambda x: keras.ops.celu(x, alpha=0.5), True
-    yield "softshrink", _nn.soft_shrink, True
-    yield "hardshrink", _nn.hard_shrink, True
     yield "threshold", lambda x: _nn.threshold(x, 0.5, 0.25), True
     yield "threshold", lambda x: _nn.relu(x, threshold=0.5), True
     yield "leaky_relu", lambda x: _nn.relu(x, negative_slope=0.25, max_value=3.0), True

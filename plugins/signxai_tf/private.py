@@ -1,17 +1,26 @@
 """Everything that TensorFlow and Keras do not offer publicly, in one place.
 
-Tried with TensorFlow 2.21 and Keras 3.15. Each function says what happens where a version
-lacks what it needs.
+:data:`TRIED` lists the versions that passed the tests. Each function says what happens where a
+version lacks what it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.framework import op_def_registry
+
+#: TensorFlow, Keras and Python that were tried together.
+TRIED: Final = (
+    ("2.16.2", "3.12.4", "3.10"),
+    ("2.18.1", "3.15.1", "3.12"),
+    ("2.19.1", "3.15.1", "3.11"),
+    ("2.20.0", "3.15.1", "3.13"),
+    ("2.21.0", "3.15.1", "3.11"),
+)
 
 #: Attributes of a Keras layer that its first call sets, for the sake of saving it later.
 _FIRST_CALL = ("_saved_model_inputs_spec", "_saved_model_arg_spec")

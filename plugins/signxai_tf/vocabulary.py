@@ -77,5 +77,6 @@ NEUTRAL: dict[str, str] = {
 #: Core operations with weights: neutral name by number of spatial axes comes from the chain around them.
 CONVOLUTIONS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2"})
 TRANSPOSED = frozenset({"Conv2DBackpropInput", "Conv3DBackpropInputV2"})
-POOLS = frozenset({"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"})
+AVERAGE_POOLS = frozenset({"AvgPool", "AvgPool3D"})
+POOLS = AVERAGE_POOLS | {"MaxPool", "MaxPool3D"}
 MATMULS = frozenset({"MatMul", "BatchMatMulV2", "BatchMatMul", "BatchMatMulV3"})

@@ -16,7 +16,7 @@ from signxai_core.testing.reference import tensors
 #: Relative; both sides compute the same sums in float64, in another order.
 TOLERANCE: Final = 1e-12
 #: Kinds of nodes that a framework may leave out or do in passing.
-_OPTIONAL: Final = frozenset({"dropout"})
+OPTIONAL: Final = frozenset({"dropout"})
 
 
 def check_operations(subject: Subject, probe: Probe) -> None:
@@ -30,7 +30,7 @@ def check_operations(subject: Subject, probe: Probe) -> None:
         found += len(operations)
         if not operations:
             missing = f"nothing was recorded for {node!r} of kind {node.kind!r}; recorded: {shown}"
-            require(node.kind in _OPTIONAL, missing)
+            require(node.kind in OPTIONAL, missing)
             continue
         kinds = [operation.kind for operation in operations]
         fits = set(kinds) <= {node.kind, "shape"} and node.kind in kinds
@@ -104,7 +104,7 @@ def check_facts(subject: Subject, probe: Probe) -> None:
     """Parameters, channel axis, padding flag, signs and function name of the operation under test."""
     recording = subject.record(probe)
     for node in _distinct(probe.network.nodes):
-        if node.kind in _OPTIONAL and not subject.of_node(recording, probe.network, node):
+        if node.kind in OPTIONAL and not subject.of_node(recording, probe.network, node):
             continue
         operation = subject.core(recording, probe.network, node)
         rank = len(recording.values[operation.outputs[0]].shape)

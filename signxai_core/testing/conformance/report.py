@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
 import attrs
 
@@ -11,7 +11,7 @@ from signxai_core.errors import UnsupportedOperationError
 from signxai_core.testing.conformance.cases import TOPICS, Case, cases
 from signxai_core.testing.conformance.subject import DisagreementError, Subject, load_subject
 
-Status = Literal["passed", "failed", "missing", "undecided"]
+Status = Literal["passed", "failed", "missing", "undecided", "absent"]
 _WIDTH = 200
 _SHOWN = 12
 
@@ -42,8 +42,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed and nothing is missing."""
-        return bool(self.outcomes) and not self.failed
+        """Whether something was compared, nothing failed and nothing is missing."""
+        return self.count["passed"] > 0 and not self.failed
+
+    @property
+    def count(self) -> Mapping[Status, int]:
+        """Number of outcomes by status."""
+        return {status: sum(o.status == status for o in self.outcomes) for status in get_args(Status)}
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -56,11 +61,12 @@ class Report:
         return frozenset(case.place for case in bad if topic in (None, case.topic))
 
     def __str__(self) -> str:
-        count = {status: sum(o.status == status for o in self.outcomes) for status in ("passed", "failed", "missing")}
+        count = self.count
         refused = sum(o.case.refused is not None and o.status == "passed" for o in self.outcomes)
         head = (
             f"conformance of backend {self.backend!r}: {len(self.outcomes)} cases, {count['passed']} passed "
             f"({refused} of them refused, as they should be), {count['failed']} failed, {count['missing']} missing"
+            + (f", {count['absent']} absent" if count["absent"] else "")
         )
         lines = [head]
         for topic, advice in TOPICS.items():
@@ -68,9 +74,13 @@ class Report:
             if rows:
                 lines += ["", f"{topic}: look at {advice}", *rows]
         undecided = [f"  {o.case.id}: {o.text}" for o in self.outcomes if o.status == "undecided"]
-        return "\n".join(
-            [*lines, *(["", "not compared, since the definition is open:", *undecided] if undecided else [])]
-        )
+        absent = {f"  {o.case.place}: {o.text}": None for o in self.outcomes if o.status == "absent"}
+        for title, rows in (
+            ("not compared, since the definition is open:", undecided),
+            ("not compared, since the framework has no such operation, as the builder says:", list(absent)),
+        ):
+            lines += ["", title, *rows] if rows else []
+        return "\n".join(lines)
 
 
 def _rows(outcomes: list[Outcome]) -> list[str]:
@@ -101,6 +111,9 @@ def examine(tested: Subject, case: Case) -> Outcome:
     """Return what comes of one case."""
     if case.undecided is not None:
         return Outcome(case, "undecided", case.undecided)
+    absent = tested.absent(case.place)
+    if absent is not None:
+        return Outcome(case, "absent", absent)
     try:
         case.check(tested)
     except DisagreementError as error:

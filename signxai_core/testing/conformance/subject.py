@@ -16,7 +16,7 @@ from signxai_core.errors import BackendError
 from signxai_core.registry import registry
 from signxai_core.registry.entries import load
 from signxai_core.specs.methods import MethodSpec
-from signxai_core.testing.conformance.probes import Probe
+from signxai_core.testing.conformance.probes import PROBES, Probe
 from signxai_core.testing.network import Network
 from signxai_core.testing.nodes import Array, Node
 
@@ -73,7 +73,9 @@ class Subject:
     build
         Makes a float64 model from a :class:`~signxai_core.testing.network.Network`. Layers are
         named by the nodes' layers, so that an operation's path is the name. Where it has an
-        attribute ``channels_last`` that is true, the model takes (batch, ..., channels).
+        attribute ``channels_last`` that is true, the model takes (batch, ..., channels). Where it has
+        an attribute ``absent``, that returns for a network what the framework has no operation for,
+        or ``None``.
     """
 
     name: str
@@ -86,6 +88,11 @@ class Subject:
     def channels_last(self) -> bool:
         """Whether the models take channels last."""
         return bool(getattr(self.build, "channels_last", False))
+
+    def absent(self, place: str) -> str | None:
+        """Return why the framework cannot run the probe of that name, or ``None`` where it can."""
+        reason = getattr(self.build, "absent", None)
+        return None if reason is None or place not in PROBES else reason(PROBES[place].network)
 
     def model(self, probe: Probe) -> Any:
         """Return the model of a probe."""
