@@ -65,7 +65,7 @@ def explain_specs(  # noqa: PLR0913 - what explain takes
         compute = functools.partial(execute, engine, model, **options)
     else:
         compute = functools.partial(attribute, engine, model, **options)
-    size = len(array) if batch_size is None else _positive("batch_size", batch_size)
+    size = None if batch_size is None else _positive("batch_size", batch_size)
     with _reporter(progress) as report:
         outcome = in_parts(compute, array, specs, target, size, report)
     return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}

@@ -111,14 +111,14 @@ def in_parts(
     x: FloatArray,
     specs: Mapping[str, MethodSpec],
     target: Any,
-    size: int,
+    size: int | None,
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Return ``compute(x, specs, target, progress=...)``, from ``size`` samples at a time.
+    """Return ``compute(x, specs, target, progress=...)``, from ``size`` samples at a time or all at once.
 
     A sample's map does not depend on its batch. A function as target gets the outputs of one part.
     """
-    if size >= len(x):
+    if size is None or x.ndim == 0 or size >= len(x):
         return compute(x, specs, target, progress=progress)
     if target is not None and not callable(target):
         target = per_sample(target, len(x))
