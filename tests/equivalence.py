@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from typing import NamedTuple
 
@@ -89,7 +88,6 @@ class Side(NamedTuple):
         return dict(zip(example.methods, found.values(), strict=True))
 
 
-@functools.cache
 def sides(*backends):
     """Return these backends in both types."""
     return tuple(Side(load_subject(name), dtype) for name in backends for dtype in TOLERANCES)

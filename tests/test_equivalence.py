@@ -8,10 +8,11 @@ a method.
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pytest
-from equivalence import Example, Tally, check, examples, is_open, sides, targets
+from equivalence import Example, Tally, check, examples, is_open, targets
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 from rounding import movement
@@ -101,30 +102,54 @@ def test_random_rules(data):
 
 # --- what the suite has to catch ---
 
-WRONG = {
-    "FlatWithWrongSign": (r"^flatlrp|flat", "flat"),
-    "PaddingTakenForZeros": ("", "mode='re"),
-}
+BUILDERS = {"torch": "signxai_torch.network:build", "tensorflow": "signxai_tf.network:build"}
+#: By mistake: what its counterexamples have in common.
+EVIDENCE = {"FlatWithWrongSign": "flat", "PaddingTakenForZeros": "mode='"}
 
 
-@pytest.fixture
-def wrong(request, register):
-    """Register a wrong backend and return its name."""
-    framework, mistake = request.param
-    name = f"wrong-{framework}-{mistake}"
-    builders = {"torch": "signxai_torch.network:build", "tensorflow": "signxai_tf.network:build"}
-    register(name, f"wrong_backends:{framework.title()}{mistake}", builders[framework])
-    return name
+def counterexamples(wrong, phases):
+    """Return examples and messages of what was found, in order: the last one is the smallest."""
+    found = []
+
+    def compare(example):
+        try:
+            check(example, (wrong,))
+        except pytest.fail.Exception as failure:
+            found.append((example, str(failure)))
+            raise
+
+    with pytest.raises(pytest.fail.Exception):
+        settings(SETTINGS, max_examples=60, derandomize=True, phases=phases)(given(examples())(compare))()
+    return found
 
 
-CASES = [(framework, mistake) for framework in ("torch", "tensorflow") for mistake in WRONG]
+@pytest.mark.parametrize("mistake", EVIDENCE)
+@pytest.mark.parametrize("framework", BUILDERS)
+def test_a_wrong_backend_is_caught(framework, mistake, register):
+    register(f"wrong-{framework}", f"wrong_backends:{framework.title()}{mistake}", BUILDERS[framework])
+    _, text = counterexamples(f"wrong-{framework}", [Phase.generate])[-1]
+    assert EVIDENCE[mistake] in text
+    assert f"relevance of wrong-{framework} float64 first differs at" in text
 
 
-@pytest.mark.parametrize("wrong", CASES, indirect=True, ids="-".join)
-def test_a_wrong_backend_is_caught(wrong):
-    with pytest.raises(pytest.fail.Exception) as caught:
-        settings(SETTINGS, max_examples=60, derandomize=True, phases=[Phase.generate])(
-            given(examples())(lambda example: check(example, (wrong,)))
-        )()
-    text = str(caught.value)
-    assert wrong.partition("-")[2].partition("-")[0] in text
+def test_a_counterexample_is_small_and_says_where(register):
+    register("wrong", "wrong_backends:TorchFlatWithWrongSign")
+    example, text = counterexamples("wrong", [Phase.generate, Phase.shrink])[-1]
+    (method,) = example.methods
+    assert method.startswith("flatlrp_")
+    assert [node.type for node in example.network.nodes] == ["dense", "dense"]
+    assert len(example.x) == 1
+    lines = text.splitlines()
+    assert lines[0].startswith(f"{method} (textbook): wrong float64 is ")
+    assert "relevance of wrong float64 first differs at input; from the output back:" in lines
+    assert re.fullmatch(r"  dense_1: 0.00e\+00 of .*", lines[-3])
+
+
+def test_rounding_moves_what_nearly_cancels():
+    def moved(second, dtype):
+        network = net.Network([net.Dense(name="out", weight=[[1, second], [1, 1]])], (2,))
+        return movement(network, np.ones((1, 2)), sx.parse("lrp_z"), 0, "one", dtype)  # R = 1 / (1 + second)
+
+    assert moved(1, "float32") < 1e-5
+    assert moved(-1 + 2**-10, "float32") > 0.01 * 2**10 * 1e-4
+    assert moved(-1 + 2**-10, "float64") < 1e-8

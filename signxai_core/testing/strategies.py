@@ -158,39 +158,54 @@ class _Builder:
             kernel = self.each(axes, 2, min(3, *self.shape[1:]))
             self.add(kind, kernel=kernel, stride=self.each(axes, 1, 2), padding=self.each(axes, 0, 1), **own)
 
+    def linear(self, out: int | None = None) -> None:
+        """Add a dense layer to a vector, else a convolution that keeps the spatial sizes."""
+        if len(self.shape) == 1:
+            self.dense(out)
+        else:
+            self.conv(out, same=True)
+
     def residual(self) -> None:
         before = self.last
-        self.conv(self.shape[0], same=True)
-        self.hidden()
-        self.add(net.Add, before, self.last)
+        branches = [before]
+        for _ in range(self.draw(st.integers(1, 2))):
+            self.last = before
+            self.linear(self.shape[0])
+            self.hidden()
+            branches.append(self.last)
+        self.add(net.Add, *branches)
 
     def concat(self) -> None:
         before = self.last
-        self.conv(same=True)
+        self.linear()
         self.hidden()
         self.add(net.Concat, before, self.last)
 
     def reused(self) -> None:
-        axes = len(self.shape) - 1
-        own = {"weight": self.weights(self.shape[0], self.shape[0], *(3,) * axes), "padding": 1}
-        layer = f"reused_{len(self.nodes)}"
-        self.add(net.Conv, layer=layer, **own)
+        axes, layer = len(self.shape) - 1, f"reused_{len(self.nodes)}"
+        kind: type[net.Node] = net.Conv if axes else net.Dense
+        own: dict[str, Any] = {"weight": self.weights(self.shape[0], self.shape[0], *(3,) * axes)}
+        own |= {"padding": 1} if axes else {}
+        self.add(kind, layer=layer, **own)
         self.add(net.Activation)
-        self.add(net.Conv, layer=layer, **own)
+        self.add(kind, layer=layer, **own)
         self.activation()
 
 
-_BLOCKS: tuple[Callable[[_Builder], None], ...] = (
-    _Builder.block,
-    _Builder.max_pool,
-    _Builder.avg_pool,
+_ANYWHERE: tuple[Callable[[_Builder], None], ...] = (
     _Builder.residual,
     _Builder.concat,
     _Builder.reused,
     _Builder.dropout,
-    _Builder.pad,
     _Builder.scaling,
     _Builder.batch_norm,
+)
+_SPATIAL: tuple[Callable[[_Builder], None], ...] = (
+    _Builder.block,
+    _Builder.max_pool,
+    _Builder.avg_pool,
+    *_ANYWHERE,
+    _Builder.pad,
     _Builder.conv_transpose,
 )
 
@@ -206,7 +221,7 @@ def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> ne
     axes
         Number of spatial axes; drawn where it is ``None``.
     blocks
-        The largest number of blocks between the first convolution and the head.
+        The largest number of blocks behind the first convolution, or dense layer.
     """
     axes = draw(st.integers(0, 3)) if axes is None else axes
     sizes = tuple(draw(st.integers(3, _LARGEST[axes])) for _ in range(axes))
@@ -216,12 +231,14 @@ def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> ne
         add(builder)
     if axes:
         builder.block()
-        for add in draw(st.lists(st.sampled_from(_BLOCKS), max_size=blocks)):
+        for add in draw(st.lists(st.sampled_from(_SPATIAL), max_size=blocks)):
             add(builder)
         builder.add(draw(st.sampled_from((net.Flatten, net.GlobalAvgPool))))
     if not axes or draw(st.booleans()):
         builder.dense()
         builder.hidden()
+        for add in draw(st.lists(st.sampled_from(_ANYWHERE), max_size=1 if axes else blocks)):
+            add(builder)
     builder.dense(draw(st.integers(2, 3)))
     if draw(st.booleans()):
         builder.add(net.Softmax)
