@@ -22,7 +22,7 @@ from signxai_core.testing.nodes import Array, Padding, Shape
 
 _MODES: tuple[Padding, ...] = ("zeros", "zeros", "reflect", "replicate", "circular")
 _FOLDED = (net.BatchNorm, net.Scaling, net.Pad)
-_LARGEST = {1: 8, 2: 5, 3: 3}
+_LARGEST = {1: 9, 2: 6, 3: 3}
 
 
 def _single(array: Array) -> Array:
@@ -83,7 +83,7 @@ class _Builder:
             net.Conv,
             weight=self.weights(count, channels // groups, *kernel),
             bias=self.bias(count),
-            stride=(1,) if same else self.each(len(sizes), 1, 3 if max(sizes) > 3 else 2),
+            stride=(1,) if same else tuple(self.draw(st.sampled_from((1, 1, 1, 2, 3))) for _ in sizes),
             padding=padding,
             mode=mode,
             dilation=dilation,
@@ -204,6 +204,8 @@ _SPATIAL: tuple[Callable[[_Builder], None], ...] = (
     _Builder.block,
     _Builder.max_pool,
     _Builder.avg_pool,
+    _Builder.max_pool,
+    _Builder.avg_pool,
     *_ANYWHERE,
     _Builder.pad,
     _Builder.conv_transpose,
@@ -211,7 +213,7 @@ _SPATIAL: tuple[Callable[[_Builder], None], ...] = (
 
 
 @st.composite
-def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> net.Network:
+def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 4) -> net.Network:
     """Draw a classifier of vectors (``axes=0``), or of samples with one to three spatial axes.
 
     Parameters
