@@ -83,9 +83,14 @@ class Side(NamedTuple):
     def explain(self, example, model, target):
         """Return the explanations by method, in order."""
         x = self.subject.given(example.x.astype(self.dtype))
-        options = example.options()
+        options = {key: self.given(value, example) for key, value in example.options().items()}
         found = sx.explain_many(model, x, example.methods, target, backend=self.subject.name, **options)
         return dict(zip(example.methods, found.values(), strict=True))
+
+    def given(self, value, example):
+        """Return an option in the layout of the models."""
+        of_input = isinstance(value, np.ndarray) and value.shape == example.network.input_shape
+        return self.subject.given(value[None])[0] if of_input else value
 
 
 def sides(*backends):
@@ -204,6 +209,15 @@ SEEDS = (None, None, "one", "logit")
 
 
 @st.composite
+def shifts(draw, shape, *, channels):
+    """Draw what is added to a number: nothing, or an array of the input's shape or of one number per channel."""
+    shapes = [(), (), (), shape, shape[:1]] if channels else [(), (), (), shape]
+    chosen = draw(st.sampled_from(shapes))
+    steps = np.random.default_rng(draw(st.integers(0, 2**16))).integers(-2, 3, chosen) if chosen else 0
+    return steps / 4
+
+
+@st.composite
 def examples(draw):
     """Draw a network, an input and a few methods of the grammar, with the parameters that they leave open."""
     # TensorFlow has few operations with three axes.
@@ -215,10 +229,12 @@ def examples(draw):
         methods.append(names.cam_names(series=axes == 1))
     convention = draw(st.sampled_from(tuple(CONVENTIONS)))
     parameters = draw(st.fixed_dictionaries(names.PARAMETERS))
+    for key in ("mu", "low", "high", "baseline"):
+        parameters[key] += draw(shifts(network.input_shape, channels=key in ("low", "high")))
     example = Example(
         network,
         x,
-        tuple(draw(st.lists(st.one_of(methods), min_size=1, max_size=9, unique=True))),
+        tuple(draw(st.lists(st.one_of(methods), min_size=1, max_size=20, unique=True))),
         convention,
         draw(targets(network, len(x))),
         draw(st.sampled_from(SEEDS)),

@@ -118,9 +118,10 @@ def counterexamples(wrong, phases):
             found.append((example, str(failure)))
             raise
 
+    once = settings(SETTINGS, max_examples=300, derandomize=True, phases=phases, report_multiple_bugs=False)
+    run = once(given(examples())(compare))
     with pytest.raises(pytest.fail.Exception):
-        once = settings(SETTINGS, max_examples=300, derandomize=True, phases=phases, report_multiple_bugs=False)
-        once(given(examples())(compare))()
+        run()
     return found
 
 
