@@ -32,7 +32,7 @@ from signxai_core.specs import (
 from signxai_core.testing import network as net
 from signxai_core.testing import strategies
 
-PAIRS = int(os.environ.get("SIGNXAI_PAIRS", "600"))
+PAIRS = int(os.environ.get("SIGNXAI_PAIRS", "500"))
 TALLY = Tally()
 SETTINGS = settings(
     deadline=None,
@@ -43,7 +43,7 @@ SETTINGS = settings(
 )
 
 
-@settings(SETTINGS, max_examples=60, derandomize=True)
+@settings(SETTINGS, max_examples=50, derandomize=True)
 @given(examples())
 def test_the_same_examples(example):
     check(example, tally=TALLY)
@@ -88,7 +88,7 @@ def _keeps_weights(rule):
     return mixes and rule.stabiliser.scale != "std"
 
 
-@settings(SETTINGS, max_examples=40, derandomize=True)
+@settings(SETTINGS, max_examples=30, derandomize=True)
 @given(st.data())
 def test_random_rules(data):
     network = data.draw(strategies.networks(), "network")
