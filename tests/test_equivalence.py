@@ -7,6 +7,7 @@ a method.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 
@@ -58,6 +59,55 @@ def test_fresh_examples(fresh_seed, pytestconfig):
     pytestconfig.get_terminal_writer().line(f"\n{TALLY}")
     # What rounding decides is compared less strictly, and has to stay rare.
     assert all(TALLY.rounding[dtype] <= 0.02 * TALLY.compared[dtype] for dtype in TALLY.compared)
+
+
+# --- what was different once ---
+
+
+def image(*nodes):
+    """Return a network of nodes on a (1, 3, 3) input that end in one called "last"."""
+    weight = np.random.default_rng(3).normal(size=(2, math.prod(net.Network(nodes, (1, 3, 3)).output_shape)))
+    head = [net.Flatten(name="flat", inputs="last"), net.Dense(name="out", inputs="flat", weight=weight)]
+    return net.Network([*nodes, *head], (1, 3, 3))
+
+
+def conv(name, inputs, weight):
+    return net.Conv(name=name, inputs=inputs, weight=np.reshape(weight, (1, 1, 1, -1)))
+
+
+BOUNDS = np.random.default_rng(4).uniform(2, 4, (1, 3, 3))
+FOUND = {
+    # TensorFlow's graph was read from the output back, so that another of two branches ran last.
+    "branches": (
+        image(
+            conv("stem", "input", [1.0]),
+            conv("one", "stem", [0.5]),
+            conv("two", "stem", [-2.0]),
+            net.Add(name="last", inputs=("one", "two")),
+        ),
+        ("grad_cam", "guided_grad_cam"),
+        "textbook",
+        {},
+    ),
+    # The reference lost the places of the input behind a scaling that is not folded.
+    "bounds-behind-scaled-padding": (
+        image(
+            net.Pad(name="pad", amounts=[(1, 0), (1, 1)]),
+            net.Scaling(name="shift", inputs="pad", shift=0.5),
+            conv("last", "shift", [1.0, -2.0]),
+        ),
+        ("zblrp_z", "zblrp_epsilon_gamma_box"),
+        "signxai",
+        {"low": -BOUNDS, "high": BOUNDS},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_different_once(name):
+    network, methods, convention, parameters = FOUND[name]
+    x = np.random.default_rng(5).normal(size=(2, 1, 3, 3)).astype(np.float32).astype(np.float64)
+    check(Example(network, x, methods, convention, parameters=parameters))
 
 
 # --- rules that nobody registered ---
