@@ -57,8 +57,8 @@ def test_fresh_examples(fresh_seed, pytestconfig):
         seed(fresh_seed + rounds)(settings(SETTINGS, max_examples=20 + missing // 3)(compare))()
         rounds += 1
     pytestconfig.get_terminal_writer().line(f"\n{TALLY}")
-    # What rounding decides is compared less strictly, and has to stay rare.
-    assert all(TALLY.rounding[dtype] <= 0.02 * TALLY.compared[dtype] for dtype in TALLY.compared)
+    # What rounding decides is compared less strictly, and has to stay rare; one example may bring many methods.
+    assert all(TALLY.rounding[dtype] <= 0.1 * TALLY.compared[dtype] for dtype in TALLY.compared)
 
 
 # --- what was different once ---
