@@ -1,50 +1,63 @@
-"""Where the relevance of engine and reference first differs, from the output back."""
+"""Where the relevance of a backend and the reference first differs, from the output back."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 
 from signxai_core.engine.check import without_head
-from signxai_core.engine.plan import Query, resolve
+from signxai_core.engine.plan import resolve
+from signxai_core.engine.run import raw_of
 from signxai_core.engine.structure import analyse
 from signxai_core.engine.target import seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.testing import reference
 from signxai_core.testing.planning import plan
-from signxai_torch.backend import TorchBackend
 
 
-def first_difference(network, model, x, spec, target, seed):
-    """Return one line per tensor: its name and how far engine and reference are apart."""
-    seed = seed or spec.seed
-    backend = TorchBackend()
-    recording = without_head(backend.record(model, x))
+def first_difference(example, side, model, spec, target):
+    """Return one line per tensor, and before it the node where more than the rounding first appears.
+
+    A method that samples is followed on the input itself, a class-activation map by its gradient.
+    """
+    if spec.family == "control":
+        return "nothing is propagated"
+    raw = raw_of(spec, example.seed)
+    query = raw.main or raw.gradient(example.seed)
+    got = _engine(example, side, model, query, target)
+    expected = _reference(example, query, target)
+    lines, first = [], None
+    for name in (node for node in reversed(list(expected)) if node in got):
+        apart, largest = np.abs(got[name] - expected[name]).max(), np.abs(expected[name]).max()
+        lines.append(f"  {name}: {apart:.2e} of {largest:.2e}")
+        if first is None and not apart <= side.tolerance * largest:
+            first = name
+    place = "nowhere on the way" if first is None else f"at {first}"
+    return "\n".join([f"relevance of {side} first differs {place}; from the output back:", *lines])
+
+
+def _engine(example, side, model, query, target):
+    """Return the relevance at the outputs of the nodes that the walk passes, channels first."""
+    subject = side.subject
+    backend, network = subject.backend, example.network.without_head()
+    given = backend.prepare(model, subject.given(example.x.astype(side.dtype)))
+    recording = without_head(backend.record(model, given))
     structure = analyse(recording)
-    query = Query(spec.composite, spec.input_layer, seed)
     starts, _ = seeds(backend, recording, select(target, backend.to_numpy(recording.values[recording.output])))
     walk = Walk(backend, structure, [resolve(query, structure)], frozenset(recording.values))
-    found = walk.run(starts, [seed])[0]
-    reduced = reference._model(network)
-    planned = plan(reduced.network, spec.composite, spec.input_layer)
-    samples = zip(x, target, strict=True)
-    expected = [reference._walk(planned, reduced.run(sample), int(index), seed) for sample, index in samples]
-    lines = []
-    for name, tensor in reversed(_tensors(reduced.network, recording)):
-        if tensor in found and name in expected[0]:
-            right = np.stack([one[name] for one in expected])
-            left = backend.to_numpy(found[tensor])
-            apart = np.abs(left - right).max() if left.shape == right.shape else np.inf
-            lines.append(f"relevance at {name}: {apart:.2e} of {np.abs(right).max():.2e}")
-    return "\n".join(lines)
-
-
-def _tensors(network, recording):
-    """Return (node, tensor) in order; a node's tensor is what the last operation of its call made."""
-    runs = [list(group)[-1] for _, group in itertools.groupby(recording.operations, key=lambda op: op.path)]
-    pairs = [("input", recording.input)]
+    found = walk.run(starts, [query.seed])[0]
+    tensors = {"input": recording.input}
     for node in network.nodes:
-        if runs and runs[0].path == node.layer:
-            pairs.append((node.name, runs.pop(0).outputs[0]))  # noqa: PERF401 - it takes from the list that it asks
-    return pairs
+        if operations := subject.of_node(recording, network, node):
+            tensors[node.name] = operations[-1].outputs[0]
+    return {
+        name: subject.neutral(backend.to_numpy(found[tensor])) for name, tensor in tensors.items() if tensor in found
+    }
+
+
+def _reference(example, query, target):
+    """Return the relevance at the input and at every node, in the order of the network."""
+    reduced = reference._model(example.network)
+    planned = plan(reduced.network, query.composite, query.input_layer)
+    samples = zip(example.x, target, strict=True)
+    walks = [reference._walk(planned, reduced.run(sample), int(index), query.seed) for sample, index in samples]
+    return {name: np.stack([walk[name] for walk in walks]) for name in walks[0]}

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import torch  # a machine without PyTorch fails here; it does not skip
 
-import signxai_core.api
 import signxai_torch.network
 from signxai_core.errors import BackendError, PlanError, PluginError, UnknownNameError
-from signxai_core.registry import BackendEntry, Owned, registry
+from signxai_core.registry import registry
 from signxai_core.specs import Constant
 from signxai_core.testing.conformance import cases, run
 from signxai_core.testing.conformance import rules as suite
@@ -40,11 +39,6 @@ PLACES = (
     "concat",
     "relu",
 )
-BUILDER = "signxai_torch.network:build"
-
-
-def entry(name, factory, builder=BUILDER):
-    return Owned(BackendEntry(name=name, factory=factory, builder=builder, packages=("nobody",)), "liars")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,19 +48,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def register(monkeypatch):
-    """Return a function that registers a backend for the test."""
-
-    def add(name, factory, builder=BUILDER):
-        found = registry()
-        more = attrs.evolve(found, backends={**found.backends, name: entry(name, factory, builder)})
-        for module in (signxai_core.api, sys.modules["signxai_core.testing.conformance.subject"]):
-            monkeypatch.setattr(module, "registry", lambda: more)
-
-    return add
 
 
 def test_torch_passes():

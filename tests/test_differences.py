@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_equivalence import agree
+from equivalence import BACKENDS, Example, check
 
 import signxai_core as sx
 from signxai_core.specs import UNWEIGHTED, WEIGHTED, Composite, Entry, Exact, MethodSpec, Pass, Where
@@ -65,9 +65,10 @@ OPEN = {
 }
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", OPEN)
-@pytest.mark.xfail(strict=True, reason="known difference of engine and reference")
-def test_known_differences(name):
+@pytest.mark.xfail(strict=True, reason="known difference of engine and reference", raises=pytest.fail.Exception)
+def test_known_differences(name, backend):
     network, spec, seed = OPEN[name]
     x = np.random.default_rng(1).normal(size=(2, *network.input_shape))
-    agree(network, x, spec, None, seed, name)
+    check(Example(network, x, (spec,), seed=seed), (backend,))

@@ -36,6 +36,7 @@ from signxai_core.specs import (
     Term,
     Where,
 )
+from signxai_core.testing import strategies
 
 PLAIN = Term(KEEP, KEEP, KEEP)
 
@@ -202,3 +203,37 @@ def test_a_method_prints_as_a_list_of_its_parts():
     assert "relu|relu6: clip, then exact VJP" in shown
     assert "preset: VGG16ILSVRC" in shown
     assert str(sx.parse("smoothgrad_x_sign_mu_0_5")).endswith("map times: sgn(x − 0.5)")
+
+
+@given(st.data())
+def test_rules_whose_shares_do_not_sum_to_one_are_refused(data):
+    rule = data.draw(strategies.rules())
+    by = data.draw(st.sampled_from((-1.0, -0.25, 1e-6, 0.5)))
+    index = data.draw(st.integers(0, len(rule.shares) - 1))
+    share = rule.shares[index]
+    changed = [*rule.shares]
+    changed[index] = attrs.evolve(share, weight=share.weight + by)
+    with pytest.raises(ValueError, match="must sum to 1 on each side of the gate"):
+        attrs.evolve(rule, shares=changed)
+    with pytest.raises(ValueError, match="must sum to 1"):
+        Rule([Share(share.terms, 1.0, "positive")])
+
+
+@pytest.mark.parametrize(
+    "build_wrong",
+    [
+        lambda rule: attrs.evolve(rule, shares=()),
+        lambda rule: attrs.evolve(rule, times="x"),
+        lambda _: Stabiliser(-0.1),
+        lambda _: Stabiliser(0.1, "batch"),
+        lambda _: Stabiliser(float("nan")),
+        lambda _: Term(Mix(1, 1), Mix(1, 1), Mix(1, 1), 2),
+        lambda _: Mix(float("inf"), 1),
+        lambda rule: Share(rule.shares[0].terms, 1.0, "none"),
+        lambda _: Share(()),
+    ],
+)
+def test_invalid_rules_are_refused(build_wrong):
+    rule = sx.rules()["epsilon"]()
+    with pytest.raises((ValueError, TypeError)):
+        build_wrong(rule)

@@ -89,7 +89,13 @@ def _body(definitions: Iterable[Any], arguments: tuple[str, ...], results: list[
 
 
 def _in_order(by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str]) -> list[str]:
-    """Return the nodes that ``wanted`` depend on through tensors, inputs first."""
+    """Return the nodes that ``wanted`` depend on through tensors: inputs first, else as the model made them."""
+    needed = frozenset(_inputs_first(by_name, arguments, wanted))
+    return _inputs_first(by_name, arguments, [name for name in by_name if name in needed])
+
+
+def _inputs_first(by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str]) -> list[str]:
+    """Return ``wanted`` in its order, before each node what it depends on."""
     order: dict[str, None] = {}
     stack = [(name, False) for name in reversed(wanted)]
     while stack:

@@ -38,8 +38,8 @@ class Operation:
     positions
         ``first``, ``last``, both or none.
     source
-        Where every value of its input is in the network's input (−1: a zero), if shape operations
-        alone lie in between.
+        Where every value of its input is in the network's input (−1: a zero), if shape operations,
+        batch-normalisation and scaling alone lie in between.
     """
 
     node: Node
@@ -87,6 +87,8 @@ def _sources(network: Network) -> Mapping[str, Indices]:
     sources = {INPUT: np.arange(math.prod(network.input_shape))}
     for node in network.nodes:
         index = index_map(node, [network.shapes[name] for name in node.inputs])
+        if isinstance(node, (BatchNorm, Scaling)):  # every value stays where it is
+            index = np.arange(math.prod(network.shapes[node.name]))
         if index is not None and all(name in sources for name in node.inputs):
             below = np.concatenate([sources[name] for name in node.inputs])
             sources[node.name] = np.where(index >= 0, below[index], -1)

@@ -1,8 +1,9 @@
 """Hypothesis strategies: small networks, inputs for them, and rules.
 
 Weights come from one drawn random state, so that networks shrink in their structure, and are
-continuous, so that no denominator cancels exactly. The input is used once, by a chain of padding,
-scaling and batch-normalisation that ends in the first linear operation.
+continuous, so that no denominator cancels exactly. They and the inputs are numbers of float32, so
+that a model in float32 is the same network. The input is used once, by a chain of padding, scaling
+and batch-normalisation that ends in the first linear operation.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from signxai_core.testing.nodes import Array, Padding, Shape
 
 _MODES: tuple[Padding, ...] = ("zeros", "zeros", "reflect", "replicate", "circular")
 _FOLDED = (net.BatchNorm, net.Scaling, net.Pad)
-_LARGEST = {1: 8, 2: 5, 3: 3}
+_LARGEST = {1: 9, 2: 6, 3: 3}
+
+
+def _single(array: Array) -> Array:
+    return array.astype(np.float32).astype(np.float64)
 
 
 class _Builder:
@@ -47,11 +52,18 @@ class _Builder:
         self.last = node.name
         return node.name
 
+    def normal(self, *shape: int) -> Array:
+        return _single(self.random.normal(size=shape))
+
+    def uniform(self, *shape: int) -> Array:
+        """Return positive numbers."""
+        return _single(self.random.uniform(0.5, 2, shape))
+
     def weights(self, *shape: int) -> Array:
-        return np.asarray(self.random.normal(size=shape) / math.sqrt(max(1, math.prod(shape[1:]))))
+        return _single(self.random.normal(size=shape) / math.sqrt(max(1, math.prod(shape[1:]))))
 
     def bias(self, size: int) -> Array | None:
-        return self.random.normal(size=size) / 2 if self.draw(st.booleans()) else None
+        return self.normal(size) / 2 if self.draw(st.booleans()) else None
 
     def dense(self, out: int | None = None) -> None:
         size = out or self.draw(st.integers(2, 5))
@@ -59,32 +71,34 @@ class _Builder:
 
     def conv(self, out: int | None = None, *, same: bool = False) -> None:
         channels, *sizes = self.shape
-        axes, smallest = len(sizes), min(sizes)
-        kernel = self.draw(st.sampled_from((1, 3) if same else (1, 2, 3)))
-        dilation = self.draw(st.sampled_from((1, 1, 2)))
-        mode: Padding = "zeros"
         # What stands before a padding other than zeros is folded or not, as a framework records it.
-        if smallest >= 3 and not (
-            self.nodes and isinstance(self.nodes[-1], _FOLDED) and self.nodes[-1].name == self.last
-        ):
-            mode = self.draw(st.sampled_from(_MODES))
-        room = smallest if mode == "zeros" and not same else smallest + 2
-        if dilation * (kernel - 1) >= room:
-            kernel, dilation = (3, 1) if same else (1, 1)
-        padding = (dilation * (kernel - 1) // 2,) if same else self.each(axes, 0 if room == smallest else 1, 1)
+        folded = bool(self.nodes) and isinstance(self.nodes[-1], _FOLDED) and self.nodes[-1].name == self.last
+        mode: Padding = "zeros" if folded else self.draw(st.sampled_from(_MODES))
+        axes = [self.axis(size, mode, same=same) for size in sizes]
+        kernel, padding, dilation = zip(*axes, strict=True)
         groups = self.draw(st.sampled_from([g for g in (1, 1, 2, 3) if channels % g == 0]))
         count = out or groups * self.draw(st.integers(1, 2))
         groups = groups if count % groups == 0 else 1
         self.add(
             net.Conv,
-            weight=self.weights(count, channels // groups, *(kernel,) * axes),
+            weight=self.weights(count, channels // groups, *kernel),
             bias=self.bias(count),
-            stride=(1,) if same else self.each(axes, 1, 2),
-            padding=padding if mode == "zeros" or max(padding) < smallest else (0,),
+            stride=(1,) if same else tuple(self.draw(st.sampled_from((1, 1, 1, 2, 3))) for _ in sizes),
+            padding=padding,
             mode=mode,
-            dilation=(dilation,),
+            dilation=dilation,
             groups=groups,
         )
+
+    def axis(self, size: int, mode: Padding, *, same: bool) -> tuple[int, int, int]:
+        """Draw kernel, padding and dilation for one axis, such that a window fits."""
+        kernel = self.draw(st.sampled_from((1, 3) if same else (1, 2, 3)))
+        dilation = self.draw(st.sampled_from((1, 1, 2)))
+        padding = dilation * (kernel - 1) // 2 if same else self.draw(st.integers(0, 2))
+        widest = {"zeros": padding, "replicate": padding, "reflect": size - 1, "circular": size}[mode]
+        if padding > widest or dilation * (kernel - 1) >= size + 2 * padding:
+            return 1, 0, 1
+        return kernel, padding, dilation
 
     def each(self, axes: int, low: int, high: int) -> Shape:
         """Draw one number per axis."""
@@ -100,17 +114,17 @@ class _Builder:
 
     def batch_norm(self) -> None:
         size = self.shape[0]
-        mean, beta = self.random.normal(size=(2, size)) / 2
-        gamma = self.random.normal(size=size) + 0.5
-        self.add(net.BatchNorm, mean=mean, var=self.random.uniform(0.5, 2, size), gamma=gamma, beta=beta)
+        mean, beta = self.normal(2, size) / 2
+        gamma = _single(self.normal(size) + 0.5)
+        self.add(net.BatchNorm, mean=mean, var=self.uniform(size), gamma=gamma, beta=beta)
 
     def scaling(self) -> None:
         # One node each: frameworks multiply and add in two operations.
-        size = self.shape[0] if self.draw(st.booleans()) else ()
+        size = self.shape[:1] if self.draw(st.booleans()) else ()
         if self.draw(st.booleans()):
-            self.add(net.Scaling, scale=self.random.uniform(0.5, 2, size))
+            self.add(net.Scaling, scale=self.uniform(*size))
         else:
-            self.add(net.Scaling, shift=self.random.normal(size=size))
+            self.add(net.Scaling, shift=self.normal(*size))
 
     def activation(self) -> None:
         self.add(net.Activation, of=self.draw(st.sampled_from(("relu", "relu", *net.ACTIVATIONS))))
@@ -141,47 +155,65 @@ class _Builder:
     def _pool(self, kind: type[net.Node], **own: Any) -> None:
         if min(self.shape[1:]) >= 2:
             axes = len(self.shape) - 1
-            self.add(kind, kernel=(2,), stride=self.each(axes, 1, 2), padding=self.each(axes, 0, 1), **own)
+            kernel = self.each(axes, 2, min(3, *self.shape[1:]))
+            self.add(kind, kernel=kernel, stride=self.each(axes, 1, 2), padding=self.each(axes, 0, 1), **own)
+
+    def linear(self, out: int | None = None) -> None:
+        """Add a dense layer to a vector, else a convolution that keeps the spatial sizes."""
+        if len(self.shape) == 1:
+            self.dense(out)
+        else:
+            self.conv(out, same=True)
 
     def residual(self) -> None:
         before = self.last
-        self.conv(self.shape[0], same=True)
-        self.hidden()
-        self.add(net.Add, before, self.last)
+        branches = [before]
+        for _ in range(self.draw(st.integers(1, 2))):
+            self.last = before
+            self.linear(self.shape[0])
+            self.hidden()
+            branches.append(self.last)
+        self.add(net.Add, *branches)
 
     def concat(self) -> None:
         before = self.last
-        self.conv(same=True)
+        self.linear()
         self.hidden()
         self.add(net.Concat, before, self.last)
 
     def reused(self) -> None:
-        axes = len(self.shape) - 1
-        own = {"weight": self.weights(self.shape[0], self.shape[0], *(3,) * axes), "padding": 1}
-        layer = f"reused_{len(self.nodes)}"
-        self.add(net.Conv, layer=layer, **own)
+        axes, layer = len(self.shape) - 1, f"reused_{len(self.nodes)}"
+        kind: type[net.Node] = net.Conv if axes else net.Dense
+        own: dict[str, Any] = {"weight": self.weights(self.shape[0], self.shape[0], *(3,) * axes)}
+        own |= {"padding": 1} if axes else {}
+        self.add(kind, layer=layer, **own)
         self.add(net.Activation)
-        self.add(net.Conv, layer=layer, **own)
+        self.add(kind, layer=layer, **own)
         self.activation()
 
 
-_BLOCKS: tuple[Callable[[_Builder], None], ...] = (
-    _Builder.block,
-    _Builder.max_pool,
-    _Builder.avg_pool,
+_ANYWHERE: tuple[Callable[[_Builder], None], ...] = (
     _Builder.residual,
     _Builder.concat,
     _Builder.reused,
     _Builder.dropout,
-    _Builder.pad,
     _Builder.scaling,
     _Builder.batch_norm,
+)
+_SPATIAL: tuple[Callable[[_Builder], None], ...] = (
+    _Builder.block,
+    _Builder.max_pool,
+    _Builder.avg_pool,
+    _Builder.max_pool,
+    _Builder.avg_pool,
+    *_ANYWHERE,
+    _Builder.pad,
     _Builder.conv_transpose,
 )
 
 
 @st.composite
-def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> net.Network:
+def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 4) -> net.Network:
     """Draw a classifier of vectors (``axes=0``), or of samples with one to three spatial axes.
 
     Parameters
@@ -191,7 +223,7 @@ def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> ne
     axes
         Number of spatial axes; drawn where it is ``None``.
     blocks
-        The largest number of blocks between the first convolution and the head.
+        The largest number of blocks behind the first convolution, or dense layer.
     """
     axes = draw(st.integers(0, 3)) if axes is None else axes
     sizes = tuple(draw(st.integers(3, _LARGEST[axes])) for _ in range(axes))
@@ -201,12 +233,14 @@ def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> ne
         add(builder)
     if axes:
         builder.block()
-        for add in draw(st.lists(st.sampled_from(_BLOCKS), max_size=blocks)):
+        for add in draw(st.lists(st.sampled_from(_SPATIAL), max_size=blocks)):
             add(builder)
         builder.add(draw(st.sampled_from((net.Flatten, net.GlobalAvgPool))))
     if not axes or draw(st.booleans()):
         builder.dense()
         builder.hidden()
+        for add in draw(st.lists(st.sampled_from(_ANYWHERE), max_size=1 if axes else blocks)):
+            add(builder)
     builder.dense(draw(st.integers(2, 3)))
     if draw(st.booleans()):
         builder.add(net.Softmax)
@@ -215,10 +249,14 @@ def networks(draw: st.DrawFn, *, axes: int | None = None, blocks: int = 3) -> ne
 
 @st.composite
 def inputs(draw: st.DrawFn, network: net.Network, *, samples: int = 3) -> Array:
-    """Draw a batch of one to ``samples`` samples: of both signs, or non-negative with zeros."""
+    """Draw a batch of one to ``samples`` samples: of both signs, non-negative with zeros, or of few values.
+
+    Those of few values are multiples of 1/4: thresholds and bounds are met exactly, and there are ties.
+    """
     random = np.random.default_rng(draw(st.integers(0, 2**16)))
-    x = random.normal(size=(draw(st.integers(1, samples)), *network.input_shape))
-    return np.maximum(x, 0.0) if draw(st.booleans()) else x
+    x = _single(random.normal(size=(draw(st.integers(1, samples)), *network.input_shape)))
+    sort = draw(st.sampled_from(("any", "non-negative", "few")))
+    return x if sort == "any" else np.maximum(x, 0.0) if sort == "non-negative" else np.round(4 * x) / 4
 
 
 _FACTORS = (0.0, 0.25, 1.0, 1.0, 1.5, 2.0)

@@ -1,0 +1,59 @@
+"""How far rounding can move a map: the reference in Monte Carlo arithmetic (Parker 1997).
+
+Each number of the network, and each coefficient and constant of an operation every time that it is
+used, is moved at random by a few units of rounding. That is what computing in that type, in some
+order, does to every sum of products, cancellations included. A map that this moves far has a
+denominator that nearly cancels, or a threshold (of a ReLU, a largest value, a gate) that rounding
+decides: there, no order of computation is more right than another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from unittest.mock import patch
+
+import attrs
+import numpy as np
+
+from signxai_core.testing import Network, explain
+from signxai_core.testing.linear import Linear
+
+#: Largest relative move, in units of rounding: some ten sums of some ten terms stand between input and map.
+_UNITS = 16
+_DRAWS = 16
+
+
+def movement(network, x, spec, target, seed, dtype):
+    """Return how far rounding of that type moves a map, at least in one of several draws."""
+    exact = explain(network, x, spec, target, seed).relevance
+    random = np.random.default_rng(0)
+    size = _UNITS * np.finfo(dtype).eps / 2
+    farthest = 0.0
+    for _ in range(_DRAWS):
+        with _rounded(random, size):
+            moved = explain(_moved(network, random, size), x, spec, target, seed).relevance
+        farthest = max(farthest, float(np.abs(moved - exact).max()))
+    return farthest
+
+
+def _noisy(array, random, size):
+    return array * (1 + size * random.uniform(-1, 1, array.shape))
+
+
+@contextlib.contextmanager
+def _rounded(random, size):
+    matrix, constant = Linear.matrix, Linear.constant
+    with (
+        patch.object(Linear, "matrix", lambda *given: _noisy(matrix(*given), random, size)),
+        patch.object(Linear, "constant", lambda *given: _noisy(constant(*given), random, size)),
+    ):
+        yield
+
+
+def _moved(network, random, size):
+    """Return the network with other numbers, the same in every use of a layer."""
+    by_layer = {}
+    for node in network.nodes:
+        arrays = {key: value for key, value in node.own().items() if isinstance(value, np.ndarray)}
+        by_layer.setdefault(node.layer, {key: _noisy(value, random, size) for key, value in arrays.items()})
+    return Network([attrs.evolve(node, **by_layer[node.layer]) for node in network.nodes], network.input_shape)
