@@ -140,7 +140,9 @@ class _Builder:
         self.add(net.Pad, amounts=amounts)
 
     def dropout(self) -> None:
-        self.add(net.Dropout)
+        # TensorFlow records none at inference, so that it does not keep operations from being folded.
+        if not isinstance(self.nodes[-1], (*_FOLDED, net.Dense, net.Conv, net.ConvTranspose)):
+            self.add(net.Dropout)
 
     def block(self) -> None:
         self.conv()
@@ -184,8 +186,8 @@ class _Builder:
     def reused(self) -> None:
         axes, layer = len(self.shape) - 1, f"reused_{len(self.nodes)}"
         kind: type[net.Node] = net.Conv if axes else net.Dense
-        own: dict[str, Any] = {"weight": self.weights(self.shape[0], self.shape[0], *(3,) * axes)}
-        own |= {"padding": 1} if axes else {}
+        own: dict[str, Any] = {"padding": 1} if axes else {}
+        own["weight"] = self.weights(self.shape[0], self.shape[0], *(3,) * axes)
         self.add(kind, layer=layer, **own)
         self.add(net.Activation)
         self.add(kind, layer=layer, **own)
