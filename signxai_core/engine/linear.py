@@ -281,7 +281,7 @@ class Linear:
                 values = self.backend.apply(operation, values)
             return values[0]
         bias: Array | None = self.group.core.parameters.get("bias")
-        for operation in self.group.post:
+        for operation in (one for one in self.group.post if one.kind in _DIAGONAL):
             scale, shift = operation.parameters["scale"], operation.parameters["shift"]
             bias = shift if bias is None else scale * bias + shift
         return bias

@@ -144,16 +144,19 @@ def _groups(
 
 
 def _chain_behind(recording: Recording, core: Operation, consumers: dict[int, list[Operation]]) -> list[Operation]:
-    """Return the batch-norm and scaling directly behind a linear operation."""
+    """Return the batch-norm and scaling behind a linear operation, past dropout, and that dropout."""
     chain: list[Operation] = []
+    skipped: list[Operation] = []
     tensor = core.outputs[0]
-    while tensor != recording.output and len(consumers.get(tensor, ())) == 1:
+    while tensor != recording.output and len(consumers.get(tensor, ())) == 1 and core.channel_axis is not None:
         following = consumers[tensor][0]
-        if following.kind not in _AFFINE or core.channel_axis is None:
+        if following.kind == "dropout":
+            skipped.append(following)
+        elif following.kind in _AFFINE and _is_channelwise(recording, following, core.channel_axis):
+            chain += [*skipped, following]
+            skipped = []
+        else:
             break
-        if not _is_channelwise(recording, following, core.channel_axis):
-            break
-        chain.append(following)
         tensor = following.outputs[0]
     return chain
 
@@ -165,17 +168,22 @@ def _chain_before(
     consumers: dict[int, list[Operation]],
     claimed: set[int],
 ) -> list[Operation]:
-    """Return the batch-norm, scaling and zero padding directly in front of a linear operation."""
+    """Return batch-norm, scaling and zero padding in front of a linear operation, past dropout, and that dropout."""
     chain: list[Operation] = []
+    skipped: list[Operation] = []
     tensor = core.inputs[0]
     while tensor in producer and tensor != recording.output and len(consumers[tensor]) == 1:
         previous = producer[tensor]
         if previous.index in claimed or core.channel_axis is None:
             break
         scales = previous.kind in _AFFINE and _is_channelwise(recording, previous, core.channel_axis)
-        if not (scales or previous.padding):
+        if previous.kind == "dropout":
+            skipped.append(previous)
+        elif scales or previous.padding:
+            chain += [*skipped, previous]
+            skipped = []
+        else:
             break
-        chain.append(previous)
         tensor = previous.inputs[0]
     return chain[::-1]
 

@@ -104,27 +104,33 @@ def _rule(node: Node, composite: Composite, positions: frozenset[Position]) -> A
     raise PlanError(f"the composite has no rule for {node!r} (kind {node.kind!r}); add an entry for that kind")
 
 
-def _after(network: Network, node: Node, taken: frozenset[str]) -> list[BatchNorm | Scaling]:
-    """Return the batch-normalisations and scalings directly behind a node that is theirs alone."""
-    chain: list[BatchNorm | Scaling] = []
+def _after(network: Network, node: Node, taken: frozenset[str]) -> list[Node]:
+    """Return the batch-normalisations and scalings behind a node that is theirs alone, past dropout."""
+    chain: list[Node] = []
     while True:
         consumers = network.consumers(chain[-1].name if chain else node.name)
         following = network.node(consumers[0]) if len(consumers) == 1 else None
-        if not isinstance(following, (BatchNorm, Scaling)) or following.name in taken:
-            return chain
+        if not isinstance(following, (BatchNorm, Scaling, Dropout)) or following.name in taken:
+            break
         chain.append(following)
+    while chain and isinstance(chain[-1], Dropout):
+        chain.pop()
+    return chain
 
 
-def _before(network: Network, node: Node, taken: frozenset[str]) -> list[BatchNorm | Scaling | Pad]:
-    """Return the batch-normalisations, scalings and zero paddings directly before a node."""
-    chain: list[BatchNorm | Scaling | Pad] = []
+def _before(network: Network, node: Node, taken: frozenset[str]) -> list[Node]:
+    """Return the batch-normalisations, scalings and zero paddings before a node, past dropout."""
+    chain: list[Node] = []
     while True:
         name = (chain[0] if chain else node).inputs[0]
         before = network.node(name) if name != INPUT else None
         alone = len(network.consumers(name)) == 1
-        if not isinstance(before, (BatchNorm, Scaling, Pad)) or before.name in taken or not alone:
-            return chain
+        if not isinstance(before, (BatchNorm, Scaling, Pad, Dropout)) or before.name in taken or not alone:
+            break
         chain.insert(0, before)
+    while chain and isinstance(chain[0], Dropout):
+        chain.pop(0)
+    return chain
 
 
 def _with_chain(operation: Linear, chain: Sequence[Node], shape: Shape) -> Linear:
@@ -149,13 +155,13 @@ def _with_chain(operation: Linear, chain: Sequence[Node], shape: Shape) -> Linea
 @attrs.frozen(eq=False)
 class _Folded:
     before: tuple[Node, ...] = ()
-    after: tuple[BatchNorm | Scaling, ...] = ()
+    after: tuple[Node, ...] = ()
 
 
 def _folds(network: Network, folding: Sequence[Node]) -> Mapping[str, _Folded]:
     """Return what is folded into which node; an operation behind has precedence over one before."""
     taken: frozenset[str] = frozenset()
-    behind: dict[str, list[BatchNorm | Scaling]] = {}
+    behind: dict[str, list[Node]] = {}
     for node in folding:
         behind[node.name] = _after(network, node, taken)
         taken |= {member.name for member in behind[node.name]}
@@ -175,7 +181,7 @@ def _operation(network: Network, node: Node, fold: _Folded) -> tuple[tuple[str, 
         operation = _with_chain(operation, fold.before, network.shapes[inputs[0]])
     if operation is not None and fold.after:
         output = fold.after[-1].name
-        for member in fold.after:
+        for member in (one for one in fold.after if isinstance(one, (BatchNorm, Scaling))):
             operation = operation.followed_by(*affine(member, network.shapes[member.name]))
     return inputs, output, operation
 

@@ -21,7 +21,7 @@ from signxai_core.testing import network as net
 from signxai_core.testing.nodes import Array, Padding, Shape
 
 _MODES: tuple[Padding, ...] = ("zeros", "zeros", "reflect", "replicate", "circular")
-_FOLDED = (net.BatchNorm, net.Scaling, net.Pad)
+_FOLDED = (net.BatchNorm, net.Scaling, net.Pad, net.Dropout)
 _LARGEST = {1: 9, 2: 6, 3: 3}
 
 
@@ -140,9 +140,7 @@ class _Builder:
         self.add(net.Pad, amounts=amounts)
 
     def dropout(self) -> None:
-        # TensorFlow records none at inference, so that it does not keep operations from being folded.
-        if not isinstance(self.nodes[-1], (*_FOLDED, net.Dense, net.Conv, net.ConvTranspose)):
-            self.add(net.Dropout)
+        self.add(net.Dropout)
 
     def block(self) -> None:
         self.conv()
