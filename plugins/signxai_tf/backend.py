@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy.typing as npt
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.engine.backend import Array, Operation, Part, Recording
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
 from signxai_tf.calls import Handle, Layout, Program
-from signxai_tf.run import run_model
+from signxai_tf.compiled import Point
+from signxai_tf.run import run_compiled, run_model
 
 
 class TensorFlowBackend:
@@ -24,6 +25,15 @@ class TensorFlowBackend:
     def record(self, model: Any, x: Any) -> Recording:
         """Run ``model`` on ``x`` once, at inference, and leave both as they were."""
         return run_model(model, to_tensor(model, x))
+
+    def outline(self, model: Any, x: Any) -> Recording:
+        """Return what :meth:`record` returns, from a compiled run."""
+        return run_compiled(model, to_tensor(model, x))
+
+    def run(self, recording: Recording, key: Hashable, part: Part, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return ``part(recording, arrays)``, compiled when a key is seen for the first time."""
+        point: Point = recording.compiled
+        return point.run(key, part, arrays)
 
     def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
         """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""

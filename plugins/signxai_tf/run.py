@@ -26,22 +26,42 @@ _SHAPES = ("incompatible with the layer", "must be equal", "must match", "Dimens
 
 def run_model(model: Any, x: Any) -> Recording:
     """Return the recording of ``model`` on ``x``, a tensor of our own."""
-    try:
-        traced = trace(model, x)
-    except SignxaiError:
-        raise
-    except Exception as error:
-        raise _failure(model, x, error) from error
-    start = Value(x, TRACKED)
-    captured = [Value(array, owner=traced.owners.get(place)) for place, array in enumerate(traced.captured)]
+    traced = _traced(model, x)
     interpreter = Interpreter(traced.graph)
     try:
-        results = interpreter.run(start, captured)
+        return _record(traced, interpreter, x)
     except SignxaiError:
         raise
     except Exception as error:
         op, path = interpreter.running
         raise _failure(model, x, error, f" in {path!r}, at {op}" if path else f" at {op}") from error
+
+
+def run_compiled(model: Any, x: Any) -> Recording:
+    """Return the recording of a compiled run; that of :func:`run_model` where there is none or it fails."""
+    traced = _traced(model, x)
+    compiled = traced.compiled(x, lambda start: _record(traced, Interpreter(traced.graph), start))
+    if compiled is None:
+        return run_model(model, x)
+    try:
+        return compiled.record(x)
+    except tf.errors.OpError:
+        return run_model(model, x)  # says which operation failed
+
+
+def _traced(model: Any, x: Any) -> Trace:
+    try:
+        return trace(model, x)
+    except SignxaiError:
+        raise
+    except Exception as error:
+        raise _failure(model, x, error) from error
+
+
+def _record(traced: Trace, interpreter: Interpreter, x: Any) -> Recording:
+    start = Value(x, TRACKED)
+    captured = [Value(array, owner=traced.owners.get(place)) for place, array in enumerate(traced.captured)]
+    results = interpreter.run(start, captured)
     output = _output(traced, results, tuple(x.shape))
     return _recording(Net(interpreter.steps, output), start, output)
 

@@ -16,9 +16,11 @@ import attrs
 import keras
 import tensorflow as tf
 
+from signxai_core.engine.backend import Recording
 from signxai_core.errors import ModelError
 from signxai_tf import layers, private
 from signxai_tf.callables import entry_point
+from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import fingerprint
 from signxai_tf.graph import Graph, read
 
@@ -46,6 +48,28 @@ class Trace:
     captured: tuple[Any, ...]
     owners: dict[int, str]
     structure: Any
+    _compiled: OrderedDict[Hashable, CompiledModel | None] = attrs.field(factory=OrderedDict, init=False)
+
+    def compiled(self, x: Any, record: Callable[[Any], Recording]) -> CompiledModel | None:
+        """Return the compiled model for inputs like ``x``, or ``None`` where it cannot be compiled.
+
+        ``record`` records a run of this trace.
+        """
+        key = tuple(x.shape)
+        with _lock:
+            if key not in self._compiled:
+                self._compiled[key] = _compile(record, x)
+                while len(self._compiled) > _MOST:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(key)
+            return self._compiled[key]
+
+
+def _compile(record: Callable[[Any], Recording], x: Any) -> CompiledModel | None:
+    try:
+        return compile_model(record, x.shape, x.dtype)
+    except Exception:  # noqa: BLE001 - an operation by operation run fails with a better message, or does not fail
+        return None
 
 
 @attrs.frozen(eq=False)

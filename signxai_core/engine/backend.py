@@ -7,7 +7,7 @@ the engine uses Python's operators on them and the functions of :class:`Backend`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -102,6 +102,8 @@ class Recording:
         Number of samples: the length of the first axis of input and output.
     channel_axis
         Axis of the input's channels in the model's layout (1, or the last).
+    compiled
+        A compiling backend's own handle; see :class:`Compiler`.
     """
 
     operations: tuple[Operation, ...]
@@ -110,6 +112,7 @@ class Recording:
     output: int
     batch: int
     channel_axis: int
+    compiled: Any = attrs.field(default=None, repr=False)
 
 
 @runtime_checkable
@@ -184,6 +187,37 @@ class Backend(Protocol):
 
     def max(self, a: Array, axis: int) -> Array:
         """Maximum along an axis, which stays with length 1."""
+
+
+#: A part of a walk: takes a recording and arrays, returns arrays and what they are.
+Part = Callable[[Recording, Sequence[Array]], tuple[Sequence[Array], Any]]
+
+
+@runtime_checkable
+class Compiler(Protocol):
+    """What a backend has besides, if its framework compiles functions; the engine then uses both."""
+
+    def outline(self, model: Any, x: Any) -> Recording:
+        """Return what ``record`` returns, from a compiled run.
+
+        Its values are native arrays; its operations serve :meth:`run` and nothing else. Where the
+        model cannot be compiled, the recording has no ``compiled`` handle and is an ordinary one.
+        """
+
+    def run(self, recording: Recording, key: Hashable, part: Part, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return ``part(recording, arrays)``, compiled when a key is seen for the first time.
+
+        Parameters
+        ----------
+        recording
+            One with a ``compiled`` handle. The part gets it with arrays that stand for those of any
+            run of the same model on inputs of the same shape; what the model's weights are is read
+            in every run.
+        key
+            Parts that do the same have equal keys.
+        part, arrays
+            A function of the backend's arrays, and what it is called with.
+        """
 
 
 FloatArray = npt.NDArray[np.floating[Any]]

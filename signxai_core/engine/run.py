@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
-from signxai_core.engine.backend import Backend
+from signxai_core.engine.backend import Array, Backend, Compiler
 from signxai_core.engine.check import check_input, check_output, without_head
+from signxai_core.engine.parts import run_in_parts
 from signxai_core.engine.plan import Assignment, Query, resolve
 from signxai_core.engine.structure import Structure, analyse
 from signxai_core.engine.target import Selection, seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
-from signxai_core.specs.rules import Exact, LinearRule
+from signxai_core.specs.rules import Exact, FunctionRule, LinearRule
 
 FloatArray = npt.NDArray[Any]
 
@@ -92,7 +93,8 @@ class Run:
 
     def record(self, x: FloatArray) -> Structure:
         """Record the model on a batch and check its output."""
-        recording = without_head(self.backend.record(self.model, x))
+        compiles = isinstance(self.backend, Compiler)
+        recording = without_head((self.backend.outline if compiles else self.backend.record)(self.model, x))
         check_output(self.backend, recording)
         return analyse(recording)
 
@@ -112,8 +114,8 @@ class Run:
             if raw.cam is not None:
                 activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
         starts, _ = seeds(self.backend, structure.recording, selection)
-        walk = Walk(self.backend, structure, list(assignments.values()), frozenset(activations.values()), self.step)
-        found = dict(zip(assignments, walk.run(starts, [query.seed for query in assignments]), strict=True))
+        relevances = self.walk(structure, assignments, starts, frozenset(activations.values()))
+        found = dict(zip(assignments, relevances, strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
 
@@ -137,6 +139,22 @@ class Run:
             relevance = None if raw.main is None else native(raw.main, recording.input)
             maps.append(_product(relevance, heat))
         return maps
+
+    def walk(
+        self,
+        structure: Structure,
+        assignments: Mapping[Query, Assignment],
+        starts: Mapping[str, Array],
+        captures: frozenset[int],
+    ) -> list[dict[int, Array]]:
+        """Return, per query, relevance by tensor id; compiled, where the backend can and no rule forbids it."""
+        recording, kinds = structure.recording, [query.seed for query in assignments]
+        if recording.compiled is not None and any(map(_calls_python, assignments)):
+            structure = analyse(without_head(self.backend.record(self.model, recording.values[recording.input])))
+        walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step)
+        if structure.recording.compiled is None:
+            return walk.run(starts, kinds)
+        return run_in_parts(walk, starts, kinds, (tuple(assignments), self.strict))
 
     def sample(self, sampling: Smooth | Integrate, raws: Sequence[Raw]) -> list[samplings.Moments]:
         """Return mean and variance of raw maps over variants of the input."""
@@ -167,6 +185,12 @@ class Run:
             return _float64(self.backend, selected) - _float64(self.backend, at_origin)
         rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
         return np.asarray(rows.sum(axis=1))
+
+
+def _calls_python(query: Query) -> bool:
+    """Return whether a rule is a function, which may ask for numbers and so cannot be compiled."""
+    rules = (query.input_layer, *(entry.rule for entry in query.composite.entries))
+    return any(isinstance(rule, FunctionRule) for rule in rules)
 
 
 def _float64(backend: Backend, values: Any) -> npt.NDArray[np.float64]:

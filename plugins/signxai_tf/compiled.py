@@ -1,0 +1,180 @@
+"""Forward passes and walks as compiled functions, for one model and one shape of its input.
+
+The forward pass is compiled with every tensor that a rule or derivative may ask for among its
+outputs, weights as they are at that time included. A part of a walk is compiled as a function of
+those of them that it uses, so that no number of a model is ever part of a compiled function.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import attrs
+import tensorflow as tf
+
+from signxai_core.engine.backend import Array, Operation, Part, Recording
+from signxai_tf import operations
+from signxai_tf.calls import Handle, Program
+
+#: Compiled parts per model and shape of the input: those used last.
+_MOST_PARTS = 256
+#: Kinds whose derivatives do not depend on what their steps compute on the way.
+_LINEAR = frozenset({"dense", "convolution", "normalisation", "scaling", "average_pooling"})
+
+
+class NotCompilableError(Exception):
+    """A model's operations depend on its numbers, or are not known before they run."""
+
+
+@attrs.frozen(eq=False)
+class _CompiledPart:
+    """A part of a walk.
+
+    Parameters
+    ----------
+    function
+        Takes the part's arrays, then what it captured.
+    sources
+        What it captured: places among the outputs of the forward pass, or constants.
+    description
+        What the part returned besides arrays.
+    """
+
+    function: Any
+    sources: tuple[Any, ...]
+    description: Any
+
+    def __call__(self, arrays: Sequence[Array], outputs: Sequence[Array]) -> tuple[list[Array], Any]:
+        captured = [outputs[source] if isinstance(source, int) else source for source in self.sources]
+        types = [tensor.dtype for tensor in self.function.outputs]
+        # A concrete function cannot be called with other captures; the operation that calls functions can.
+        results = tf.raw_ops.PartitionedCall(args=[*arrays, *captured], Tout=types, f=self.function) if types else []
+        return list(results), self.description
+
+
+@attrs.frozen(eq=False)
+class CompiledModel:
+    """A model for inputs of one shape.
+
+    Parameters
+    ----------
+    forward
+        From the input to the outputs.
+    recording
+        What the operations are, with the symbolic tensors of ``forward`` for arrays.
+    places
+        Number of the output, by the id of a symbolic tensor.
+    """
+
+    forward: Any
+    recording: Recording
+    places: dict[int, int]
+    _parts: OrderedDict[Hashable, _CompiledPart] = attrs.field(factory=OrderedDict, init=False)
+    _lock: Any = attrs.field(factory=threading.RLock, init=False)
+
+    def record(self, x: Any) -> Recording:
+        """Run the model."""
+        outputs = self.forward(x)
+        values = {number: outputs[self.places[id(tensor)]] for number, tensor in self.recording.values.items()}
+        return attrs.evolve(self.recording, values=values, compiled=Point(self, tuple(outputs)))
+
+    def part(self, key: Hashable, part: Part, arrays: Sequence[Array]) -> _CompiledPart:
+        """Return a compiled part, from the cache where it is there."""
+        with self._lock:
+            if key not in self._parts:
+                self._parts[key] = self._compiled(part, arrays)
+                while len(self._parts) > _MOST_PARTS:
+                    self._parts.popitem(last=False)
+            self._parts.move_to_end(key)
+            return self._parts[key]
+
+    def _compiled(self, part: Part, arrays: Sequence[Array]) -> _CompiledPart:
+        found = []
+
+        def traced(*given: Array) -> list[Array]:
+            results, description = part(self.recording, given)
+            found.append(description)
+            return list(results)
+
+        with self.forward.graph.as_default():
+            function = tf.function(traced, autograph=False)
+            concrete = function.get_concrete_function(*(tf.TensorSpec(array.shape, array.dtype) for array in arrays))
+        outer = [tensor for tensor, _ in concrete.graph.captures]
+        sources = tuple(self.places[id(tensor)] if tf.is_symbolic_tensor(tensor) else tensor for tensor in outer)
+        return _CompiledPart(concrete, sources, found[-1])
+
+
+@attrs.frozen(eq=False)
+class Point:
+    """One run of a model, a recording's ``compiled`` handle."""
+
+    model: CompiledModel
+    outputs: tuple[Array, ...]
+
+    def run(self, key: Hashable, part: Part, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return what a part computes at this point."""
+        return self.model.part(key, part, arrays)(arrays, self.outputs)
+
+
+def compile_model(record: Callable[[Any], Recording], shape: Sequence[int], dtype: Any) -> CompiledModel:
+    """Compile a model.
+
+    Parameters
+    ----------
+    record
+        Records a run on a symbolic input.
+    shape, dtype
+        Of the input.
+
+    Raises
+    ------
+    NotCompilableError
+        If the shape of a tensor is not known before the run.
+    """
+    found: list[tuple[Recording, list[Array]]] = []
+
+    def forward(x: Any) -> list[Array]:
+        recording = record(x)
+        tensors = {id(tensor): tensor for tensor in _tensors(recording)}
+        found.append((recording, list(tensors.values())))
+        return found[-1][1]
+
+    function = tf.function(forward, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype))
+    recording, tensors = found[-1]
+    if not all(tensor.shape.is_fully_defined() for tensor in tensors):
+        raise NotCompilableError
+    return CompiledModel(function, recording, {id(tensor): place for place, tensor in enumerate(tensors)})
+
+
+def _tensors(recording: Recording) -> Iterator[Array]:
+    """Yield every symbolic tensor that a walk may use."""
+    shown = {id(tensor) for tensor in recording.values.values()}
+    yield from recording.values.values()
+    for operation in recording.operations:
+        for tensor in _own(operation, shown):
+            if tf.is_symbolic_tensor(tensor):
+                yield tensor
+
+
+def _own(operation: Operation, shown: set[int]) -> Iterator[Any]:
+    """Yield the arrays of an operation, and those inside it that its derivative may need."""
+    yield from operation.parameters.values()
+    handle: Handle = operation.call
+    for program in (handle.recorded, handle.linear):
+        if program is None:
+            continue
+        inside = {id(array) for step in program.instructions for array in step.outputs} - shown
+        unused = inside if operation.kind in _LINEAR else set()
+        yield from (array for array in _of_program(program) if id(array) not in unused)
+
+
+def _of_program(program: Program) -> Iterator[Any]:
+    yield from program.inputs
+    if program.weight is not None:
+        yield program.weight
+    for step in program.instructions:
+        yield from operations.flatten([operations.flatten(step.arguments), operations.flatten(step.recorded)])
+        yield from step.outputs
