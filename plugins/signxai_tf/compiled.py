@@ -16,7 +16,7 @@ import attrs
 import tensorflow as tf
 
 from signxai_core.engine.backend import Array, Operation, Part, Recording
-from signxai_tf import operations
+from signxai_tf import operations, private
 from signxai_tf.calls import Handle, Program
 
 #: Compiled parts per model and shape of the input: those used last.
@@ -49,10 +49,7 @@ class _CompiledPart:
 
     def __call__(self, arrays: Sequence[Array], outputs: Sequence[Array]) -> tuple[list[Array], Any]:
         captured = [outputs[source] if isinstance(source, int) else source for source in self.sources]
-        types = [tensor.dtype for tensor in self.function.outputs]
-        # A concrete function cannot be called with other captures; the operation that calls functions can.
-        results = tf.raw_ops.PartitionedCall(args=[*arrays, *captured], Tout=types, f=self.function) if types else []
-        return list(results), self.description
+        return private.call_flat(self.function, [*arrays, *captured]), self.description
 
 
 @attrs.frozen(eq=False)
