@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, Operation, Part, Recording
+from signxai_core.engine.backend import Array, Operation, Recording, Stage
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
 from signxai_tf.calls import Handle, Layout, Program
 from signxai_tf.compiled import Point
+from signxai_tf.parts import InParts, mapped
 from signxai_tf.run import run_compiled, run_model
 
 
@@ -30,10 +32,10 @@ class TensorFlowBackend:
         """Return what :meth:`record` returns, from a compiled run."""
         return run_compiled(model, to_tensor(model, x))
 
-    def run(self, recording: Recording, key: Hashable, part: Part, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
-        """Return ``part(recording, arrays)``, compiled when a key is seen for the first time."""
+    def run(self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return ``stage(recording, arrays)``, compiled when a key is seen for the first time."""
         point: Point = recording.compiled
-        return point.run(key, part, arrays)
+        return point.run(key, stage, arrays)
 
     def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
         """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""
@@ -41,10 +43,14 @@ class TensorFlowBackend:
 
     def linear(self, operation: Operation, inputs: Sequence[Array], weight: Array | None) -> Array:
         """Return the operation of other inputs with another weight, and without bias."""
+        if isinstance(weight, InParts):
+            return weight.times(inputs[0])
         return _linear(operation)(inputs, weight)[0]
 
     def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
         """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
+        if isinstance(weight, InParts):
+            return (weight.pull(relevance),)
         return _linear(operation).pull((relevance,), weight)
 
     def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -60,6 +66,10 @@ class TensorFlowBackend:
         """Run the operation, as recorded (with its bias), on other inputs."""
         handle: Handle = operation.call
         return handle.recorded(inputs)
+
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array | InParts:
+        """Return ``function(weight)``, or what maps a large dense weight part by part."""
+        return mapped(operation.call, function, weight)
 
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
@@ -110,6 +120,21 @@ class TensorFlowBackend:
     def abs(self, a: Array) -> Array:
         """Elementwise absolute value."""
         return tf.abs(a)
+
+    def copysign(self, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+        return tf.abs(magnitude) * self._signed(1.0, sign)
+
+    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+        if not epsilon:
+            return tf.math.divide_no_nan(a, b)
+        divisor = b + self._signed(epsilon, b)
+        # A number too small for the arrays' type is 0 there.
+        return a / divisor if epsilon >= np.finfo(np.float16).tiny else tf.math.divide_no_nan(a, divisor)
+
+    def _signed(self, value: float, sign: Array) -> Array:
+        return tf.where(sign >= 0, tf.constant(value, sign.dtype), tf.constant(-value, sign.dtype))
 
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""

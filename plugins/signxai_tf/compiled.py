@@ -1,8 +1,8 @@
 """Forward passes and walks as compiled functions, for one model and one shape of its input.
 
 The forward pass is compiled with every tensor that a rule or derivative may ask for among its
-outputs, weights as they are at that time included. A part of a walk is compiled as a function of
-those of them that it uses, so that no number of a model is ever part of a compiled function.
+outputs, weights as they are at that time included. A stage of a walk is compiled as a function of
+those of them that it uses, so that no number of a model is ever stage of a compiled function.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, Operation, Part, Recording
+from signxai_core.engine.backend import Array, Operation, Recording, Stage
 from signxai_tf import operations, private
 from signxai_tf.calls import Handle, Program
 
-#: Compiled parts per model and shape of the input: those used last.
-_MOST_PARTS = 256
+#: Compiled stages per model and shape of the input: those used last.
+_MOST_STAGES = 256
 #: Kinds whose derivatives do not depend on what their steps compute on the way.
 _LINEAR = frozenset({"dense", "convolution", "normalisation", "scaling", "average_pooling"})
 
@@ -30,17 +30,17 @@ class NotCompilableError(Exception):
 
 
 @attrs.frozen(eq=False)
-class _CompiledPart:
-    """A part of a walk.
+class _CompiledStage:
+    """A stage of a walk.
 
     Parameters
     ----------
     function
-        Takes the part's arrays, then what it captured.
+        Takes the stage's arrays, then what it captured.
     sources
         What it captured: places among the outputs of the forward pass, or constants.
     description
-        What the part returned besides arrays.
+        What the stage returned besides arrays.
     """
 
     function: Any
@@ -69,7 +69,7 @@ class CompiledModel:
     forward: Any
     recording: Recording
     places: dict[int, int]
-    _parts: OrderedDict[Hashable, _CompiledPart] = attrs.field(factory=OrderedDict, init=False)
+    _stages: OrderedDict[Hashable, _CompiledStage] = attrs.field(factory=OrderedDict, init=False)
     _lock: Any = attrs.field(factory=threading.RLock, init=False)
 
     def record(self, x: Any) -> Recording:
@@ -78,21 +78,21 @@ class CompiledModel:
         values = {number: outputs[self.places[id(tensor)]] for number, tensor in self.recording.values.items()}
         return attrs.evolve(self.recording, values=values, compiled=Point(self, tuple(outputs)))
 
-    def part(self, key: Hashable, part: Part, arrays: Sequence[Array]) -> _CompiledPart:
-        """Return a compiled part, from the cache where it is there."""
+    def stage(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage:
+        """Return a compiled stage, from the cache where it is there."""
         with self._lock:
-            if key not in self._parts:
-                self._parts[key] = self._compiled(part, arrays)
-                while len(self._parts) > _MOST_PARTS:
-                    self._parts.popitem(last=False)
-            self._parts.move_to_end(key)
-            return self._parts[key]
+            if key not in self._stages:
+                self._stages[key] = self._compiled(stage, arrays)
+                while len(self._stages) > _MOST_STAGES:
+                    self._stages.popitem(last=False)
+            self._stages.move_to_end(key)
+            return self._stages[key]
 
-    def _compiled(self, part: Part, arrays: Sequence[Array]) -> _CompiledPart:
+    def _compiled(self, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage:
         found = []
 
         def traced(*given: Array) -> list[Array]:
-            results, description = part(self.recording, given)
+            results, description = stage(self.recording, given)
             found.append(description)
             return list(results)
 
@@ -101,7 +101,7 @@ class CompiledModel:
             concrete = function.get_concrete_function(*(tf.TensorSpec(array.shape, array.dtype) for array in arrays))
         outer = [tensor for tensor, _ in concrete.graph.captures]
         sources = tuple(self.places[id(tensor)] if tf.is_symbolic_tensor(tensor) else tensor for tensor in outer)
-        return _CompiledPart(concrete, sources, found[-1])
+        return _CompiledStage(concrete, sources, found[-1])
 
 
 @attrs.frozen(eq=False)
@@ -111,9 +111,9 @@ class Point:
     model: CompiledModel
     outputs: tuple[Array, ...]
 
-    def run(self, key: Hashable, part: Part, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
-        """Return what a part computes at this point."""
-        return self.model.part(key, part, arrays)(arrays, self.outputs)
+    def run(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return what a stage computes at this point."""
+        return self.model.stage(key, stage, arrays)(arrays, self.outputs)
 
 
 def compile_model(record: Callable[[Any], Recording], shape: Sequence[int], dtype: Any) -> CompiledModel:

@@ -6,6 +6,7 @@ model is called inside a ``keras.StatelessScope``: nothing that it assigns to va
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections import OrderedDict
@@ -23,7 +24,10 @@ from signxai_tf.callables import entry_point
 from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import fingerprint
 from signxai_tf.graph import Graph, read
+from signxai_tf.vocabulary import CALLS
 
+#: Models that compute fewer numbers for a sample are run operation by operation.
+WORTH_COMPILING = 2**15
 #: Traces per model: input shapes and types that were seen last.
 _MOST = 8
 
@@ -42,19 +46,25 @@ class Trace:
         Path of the layer that owns a captured variable, by place in ``captured``.
     structure
         What the model returns, with one placeholder for every tensor in ``graph.main.results``.
+    size
+        Floating-point numbers that it computes for one sample.
     """
 
     graph: Graph
     captured: tuple[Any, ...]
     owners: dict[int, str]
     structure: Any
+    size: int
     _compiled: OrderedDict[Hashable, CompiledModel | None] = attrs.field(factory=OrderedDict, init=False)
 
     def compiled(self, x: Any, record: Callable[[Any], Recording]) -> CompiledModel | None:
         """Return the compiled model for inputs like ``x``, or ``None`` where it cannot be compiled.
 
+        Small models are not compiled: that takes a second, and their operations microseconds.
         ``record`` records a run of this trace.
         """
+        if self.size < WORTH_COMPILING:
+            return None
         key = tuple(x.shape)
         with _lock:
             if key not in self._compiled:
@@ -161,7 +171,17 @@ def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trac
         captured=tuple(outer for outer, _ in captured),
         owners={place: handles[id(outer)] for place, (outer, _) in enumerate(captured) if id(outer) in handles},
         structure=found[-1],
+        size=_size(graph),
     )
+
+
+def _size(graph: Any) -> int:
+    """Return how many floating-point numbers a graph computes for one sample; many where it calls functions."""
+    outputs = [tensor for operation in graph.get_operations() for tensor in operation.outputs]
+    if any(operation.type in CALLS for operation in graph.get_operations()):
+        return WORTH_COMPILING
+    shapes = [tensor.shape for tensor in outputs if tensor.dtype.is_floating and tensor.shape.rank]
+    return sum(math.prod(length or 1 for length in shape[1:].as_list()) for shape in shapes)
 
 
 def _describe(value: Any) -> str:

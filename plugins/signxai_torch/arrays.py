@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,9 @@ _NUMPY: dict[torch.dtype, type[np.floating[Any]]] = {
 }
 
 
-def _state(model: Any) -> list[Tensor]:
+def _state(model: Any) -> Iterator[Tensor]:
     model = unwrap(model)
-    return [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
+    return chain(model.parameters(), model.buffers()) if isinstance(model, nn.Module) else iter(())
 
 
 def floating_type(model: Any) -> torch.dtype | None:
@@ -73,11 +75,11 @@ def asarray(array: npt.NDArray[Any], like: Tensor) -> Tensor:
 def to_tensor(model: Any, x: Any) -> Tensor:
     """Return a fresh tensor of ``x`` with the model's type and device."""
     dtype = floating_type(model)
-    state = _state(model)
+    first = next(_state(model), None)
     with torch.inference_mode(False), torch.no_grad():
         if not isinstance(x, Tensor):
             array = prepare(x, dtype)
             x = torch.from_numpy(np.array(array, order="C", dtype=array.dtype.newbyteorder("=")))
-        device = state[0].device if state else x.device
+        device = x.device if first is None else first.device
         fresh: Tensor = x.detach().to(device=device, dtype=dtype or x.dtype, copy=True)
         return fresh

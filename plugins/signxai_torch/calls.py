@@ -19,13 +19,16 @@ class Slot:
 
 WEIGHT = Slot(-1)
 
+#: Types of arguments that hold nothing; most arguments are of these.
+ATOMS = frozenset({bool, int, float, str, type(None)})
+
 
 def fill(template: Any, inputs: Sequence[Any], weight: Any = None) -> Any:
     """Return a template with its slots filled."""
     if isinstance(template, Slot):
         return weight if template is WEIGHT else inputs[template.index]
     if isinstance(template, (tuple, list)):
-        return rebuild(template, [fill(item, inputs, weight) for item in template])
+        return rebuild(template, [item if type(item) in ATOMS else fill(item, inputs, weight) for item in template])
     if isinstance(template, dict):
         return {key: fill(value, inputs, weight) for key, value in template.items()}
     return template
@@ -38,6 +41,8 @@ def plain(tensor: Tensor) -> Tensor:
 
 def rebuild(like: Any, items: list[Any]) -> Any:
     """Return ``items`` as a sequence of the type of ``like``, named tuples included."""
+    if type(like) is tuple:
+        return tuple(items)
     if isinstance(like, list):
         return items
     if hasattr(like, "_fields"):
@@ -47,13 +52,18 @@ def rebuild(like: Any, items: list[Any]) -> Any:
 
 def tensors_of(value: Any) -> list[Tensor]:
     """Return the tensors of a nested result, in order."""
+    found: list[Tensor] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[Tensor]) -> None:
     if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, (tuple, list)):
-        return [tensor for item in value for tensor in tensors_of(item)]
-    if isinstance(value, dict):
-        return [tensor for item in value.values() for tensor in tensors_of(item)]
-    return []
+        found.append(value)
+        return
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
+        if type(item) not in ATOMS:
+            _collect(item, found)
 
 
 @attrs.frozen(eq=False)

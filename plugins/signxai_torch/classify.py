@@ -29,7 +29,7 @@ def classify(node: Node, *, tainted: bool) -> Traits:
     elif node.name in KIND and _first_only(node):
         traits = Traits(kind=KIND[node.name])
     traits = traits or Traits(kind="other", note=f"{function} with these arguments is no kind that has rules")
-    return attrs.evolve(traits, function=traits.function or function)
+    return traits if traits.function else attrs.evolve(traits, function=function)
 
 
 def _is_constant(value: Any) -> bool:

@@ -79,6 +79,10 @@ class Ledger:
         self.tainted.add(id(tensor))
         self._kept.append(tensor)
 
+    def is_tainted(self, tensors: list[Tensor]) -> bool:
+        """Return whether any of them depends on the input without a derivative."""
+        return bool(self.tainted) and any(id(self.aliases.get(id(t), t)) in self.tainted for t in tensors)
+
     def own(self, tensor: Tensor) -> None:
         """Note that a tensor's memory may be written to."""
         self.owned.add(memory(tensor))

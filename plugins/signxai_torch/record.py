@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from signxai_core.engine.backend import Operation
 from signxai_core.errors import ModelError, UnsupportedOperationError
 from signxai_torch import vocabulary
-from signxai_torch.calls import Call, Invocation, Slot, plain, rebuild, tensors_of
+from signxai_torch.calls import ATOMS, Call, Invocation, Slot, plain, rebuild, tensors_of
 from signxai_torch.checks import check_shapes
 from signxai_torch.classify import classify
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
@@ -51,6 +51,9 @@ class Run(TorchFunctionMode):
         self.operations: list[Operation] = []
         self.ledger = Ledger()
         self.last = ""
+        # Keeps checkpointing in the model from dropping what our products need. What is saved must not
+        # be the tensor itself: an operation that saves its output would be a cycle.
+        self._plain_graph = saved_tensors_hooks(Tensor.detach, lambda saved: saved)
 
     @property
     def path(self) -> str:
@@ -87,7 +90,7 @@ class Run(TorchFunctionMode):
             return run_inplace(self, func, args, kwargs)
         if self.last in vocabulary.LIKE:
             seen = seen[:1]  # of the second argument only type and shape count
-        tainted = any(id(self.ledger.aliases.get(id(t), t)) in self.ledger.tainted for t in seen)
+        tainted = self.ledger.is_tainted(seen)
         if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
             return self._plain(func, args, kwargs, tainted=tainted)
         originals: list[Tensor] = []
@@ -105,7 +108,11 @@ class Run(TorchFunctionMode):
                 originals.append(value)
                 return Slot(len(originals) - 1)
             return plain(value)
-        return _map(lambda item: self.template(item, originals), value)
+        if isinstance(value, (tuple, list)):
+            return rebuild(value, [v if type(v) in ATOMS else self.template(v, originals) for v in value])
+        if isinstance(value, dict):
+            return {key: v if type(v) in ATOMS else self.template(v, originals) for key, v in value.items()}
+        return value
 
     def constants(self, value: Any) -> Any:
         """Return arguments as numbers through which no derivative goes."""
@@ -117,10 +124,11 @@ class Run(TorchFunctionMode):
         """Run a function on tracked tensors, record it, and return what the model is to see."""
         ledger = self.ledger
         recorded = Invocation(*at_inference(self.last, func, args, kwargs, self.path))
-        ledger.owned -= {memory(constant) for constant in tensors_of((recorded.args, recorded.kwargs))}
+        if ledger.owned:
+            ledger.owned -= {memory(constant) for constant in tensors_of((recorded.args, recorded.kwargs))}
         inputs = tuple(ledger.value(tensor).detach().requires_grad_() for tensor in originals)
         check_shapes(self.last, recorded, inputs, self.path)
-        with _plain_graph():
+        with self._plain_graph:
             result = recorded(inputs)
         tensors = tensors_of(result)
         if len(tensors) == 1 and tensors[0] is inputs[0]:
@@ -196,20 +204,12 @@ class Run(TorchFunctionMode):
         )
 
 
-def _plain_graph() -> saved_tensors_hooks:
-    """Keep checkpointing in the model from dropping what our products need.
-
-    What is saved must not be the tensor itself: an operation that saves its output would be a cycle.
-    """
-    return saved_tensors_hooks(Tensor.detach, lambda saved: saved)
-
-
 def _map(function: Callable[[Any], Any], value: Any) -> Any:
     """Apply a function to the items of a container."""
     if isinstance(value, (tuple, list)):
-        return rebuild(value, [function(item) for item in value])
+        return rebuild(value, [item if type(item) in ATOMS else function(item) for item in value])
     if isinstance(value, dict):
-        return {key: function(item) for key, item in value.items()}
+        return {key: item if type(item) in ATOMS else function(item) for key, item in value.items()}
     return value
 
 

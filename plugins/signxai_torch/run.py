@@ -33,7 +33,14 @@ def run_model(model: Any, x: Tensor) -> Recording:
         output=result,
         batch=x.shape[0],
         channel_axis=1,
+        rounding=_rounding(x),
     )
+
+
+def _rounding(x: Tensor) -> float:
+    """Return the relative rounding error of products on ``x``'s device."""
+    tf32 = x.is_cuda and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+    return max(2.0**-11 if tf32 and x.dtype == torch.float32 else 0.0, torch.finfo(x.dtype).eps / 2)
 
 
 def _forward(model: Any, x: Tensor, run: Run) -> Any:

@@ -17,10 +17,14 @@ import torch
 from torch import nn
 
 from signxai_core.errors import ModelError
+from signxai_torch.calls import ATOMS
 
 _KEY = "signxai"
-#: What every module has; the containers among it are copied, the tensors and functions are shared.
-_INTERNAL = frozenset(nn.Module().__dict__)
+#: What every module has; the containers that a forward pass may touch are copied, the rest is shared.
+_INTERNAL = nn.Module().__dict__.keys()
+_INTERNAL_CONTAINERS = tuple(
+    name for name, value in nn.Module().__dict__.items() if isinstance(value, (dict, set)) and "state_dict" not in name
+)
 #: Left out: they would put identity functions into the recording, and change its gradients.
 _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 _CONTAINERS = (list, tuple, dict, set, OrderedDict, defaultdict, deque)
@@ -112,13 +116,11 @@ class Shadow:
             name: None if child is None else self._module(child, _join(path, name))
             for name, child in state["_modules"].items()
         }
-        for name, value in state.items():
-            own = value.copy() if isinstance(value, (dict, set)) else value
-            shadow.__dict__[name] = own if name in _INTERNAL else self._value(value, _join(path, name))
-        for name in _BACKWARD_HOOKS:
-            shadow.__dict__[name] = OrderedDict()
+        own = {name: self._value(state[name], _join(path, name)) for name in state if name not in _INTERNAL}
+        own |= {name: state[name].copy() for name in _INTERNAL_CONTAINERS if name in state}
+        own |= {name: OrderedDict() for name in _BACKWARD_HOOKS}
+        shadow.__dict__.update(state | own | {"training": False, "_compiled_call_impl": None})
         shadow.__dict__["_modules"].update(children)
-        shadow.__dict__.update(training=False, _compiled_call_impl=None)
         self._observe(shadow, path)
         return shadow
 
@@ -141,7 +143,7 @@ class Shadow:
             return functools.partial(
                 self._value(value.func, path), *self._value(value.args, path), **self._value(value.keywords, path)
             )
-        if type(value) not in _CONTAINERS:
+        if type(value) not in _CONTAINERS or (type(value) is tuple and all(type(item) in ATOMS for item in value)):
             return value
         if id(value) in self._copies:
             return self._copies[id(value)]

@@ -7,6 +7,7 @@ the engine uses Python's operators on them and the functions of :class:`Backend`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -102,6 +103,10 @@ class Recording:
         Number of samples: the length of the first axis of input and output.
     channel_axis
         Axis of the input's channels in the model's layout (1, or the last).
+    rounding
+        Relative rounding error of the products in linear operations: ``2**-24`` in float32, ``2**-11``
+        where the hardware computes them in TF32. Unknown is infinite; then the engine computes outputs
+        that it could take as differences of others.
     compiled
         A compiling backend's own handle; see :class:`Compiler`.
     """
@@ -112,6 +117,7 @@ class Recording:
     output: int
     batch: int
     channel_axis: int
+    rounding: float = math.inf
     compiled: Any = attrs.field(default=None, repr=False)
 
 
@@ -146,6 +152,12 @@ class Backend(Protocol):
     def apply(self, operation: Operation, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run the operation, as recorded (with its bias), on other inputs."""
 
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
+        """Return ``function(weight)``, elementwise; it is only handed to :meth:`linear` and :meth:`pull`.
+
+        So a backend is free to return a stand-in of its own that maps a large weight part by part.
+        """
+
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``.
 
@@ -173,6 +185,12 @@ class Backend(Protocol):
     def abs(self, a: Array) -> Array:
         """Elementwise absolute value."""
 
+    def copysign(self, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+
+    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""
 
@@ -189,8 +207,8 @@ class Backend(Protocol):
         """Maximum along an axis, which stays with length 1."""
 
 
-#: A part of a walk: takes a recording and arrays, returns arrays and what they are.
-Part = Callable[[Recording, Sequence[Array]], tuple[Sequence[Array], Any]]
+#: A stage of a walk: takes a recording and arrays, returns arrays and what they are.
+Stage = Callable[[Recording, Sequence[Array]], tuple[Sequence[Array], Any]]
 
 
 @runtime_checkable
@@ -204,18 +222,18 @@ class Compiler(Protocol):
         model cannot be compiled, the recording has no ``compiled`` handle and is an ordinary one.
         """
 
-    def run(self, recording: Recording, key: Hashable, part: Part, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
-        """Return ``part(recording, arrays)``, compiled when a key is seen for the first time.
+    def run(self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return ``stage(recording, arrays)``, compiled when a key is seen for the first time.
 
         Parameters
         ----------
         recording
-            One with a ``compiled`` handle. The part gets it with arrays that stand for those of any
+            One with a ``compiled`` handle. The stage gets it with arrays that stand for those of any
             run of the same model on inputs of the same shape; what the model's weights are is read
             in every run.
         key
-            Parts that do the same have equal keys.
-        part, arrays
+            Stages that do the same have equal keys.
+        stage, arrays
             A function of the backend's arrays, and what it is called with.
         """
 

@@ -9,7 +9,7 @@ import attrs
 from signxai_core.context import Context, call
 from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.linear import Linear
-from signxai_core.engine.propagate import divide, number, signed
+from signxai_core.engine.propagate import number
 from signxai_core.specs.cells import KEEP, WeightCell
 from signxai_core.specs.rules import FunctionRule
 
@@ -41,7 +41,7 @@ class BackendArrays:
 
     def sign(self, a: Array) -> Array:
         """``+1`` where ``a >= 0``, else ``−1``."""
-        return signed(self.backend, 1.0, a)
+        return self.backend.copysign(self.backend.full_like(a, 1.0), a)
 
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""
@@ -49,7 +49,7 @@ class BackendArrays:
 
     def divide(self, a: Array, b: Array) -> Array:
         """``a / b``, and 0 where ``b`` is 0."""
-        return divide(self.backend, a, b)
+        return self.backend.quotient(a, b, 0.0)
 
 
 def propagate_function(linear: Linear, rule: FunctionRule, relevance: Array) -> tuple[Array, ...]:

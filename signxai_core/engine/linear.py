@@ -7,6 +7,7 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from signxai_core.specs.rules import Term
 from signxai_core.specs.values import Missing, Value
 
 _DIAGONAL = frozenset({"normalisation", "scaling"})
+#: An output may be taken as the difference of two others where each sums this many products or more
+#: (with few, one of them can be so small that the difference is rounding) with this rounding or less.
+_WIDE, _PRECISE = 64, 2.0**-23
 
 
 def apply_mix(backend: Backend, cell: Mix, v: Array) -> Array:
@@ -40,6 +44,10 @@ def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
     if isinstance(cell, Mix):
         return apply_mix(backend, cell, v)
     return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
+
+
+def _scaled(array: Array, factor: float) -> Array:
+    return array if factor == 1 else array * factor
 
 
 @attrs.define(eq=False)
@@ -83,12 +91,39 @@ class Linear:
         plain_x = isinstance(term.x, Mix) and term.x.positive == 1 and self._is_plain(term.x)
         if plain_x and term.weight == KEEP and term.bias == KEEP:
             return self.z
+        rest = self._rest(term) if plain_x else None
+        if rest is not None:
+            return rest
         bias = self.bias(term.bias)
         if self.vanishes(term):
             return self.backend.full_like(self.z, 0.0) if bias is None else self.backend.full_like(self.z, 0.0) + bias
         mapped = [self.mapped(term.x, index) for index in range(len(self.x))]
         z = self.forward(mapped, term.weight)
-        return z if bias is None else z + bias
+        if bias is not None:
+            z += bias  # a new array, whatever the framework: operations with a bias have weights
+        return z
+
+    def _rest(self, term: Term) -> Array | None:
+        """Return what a known output leaves of z, where that is the term's: ``x W⁻ + b⁻ = z − (x W⁺ + b⁺)``."""
+        if not isinstance(term.weight, Mix) or not isinstance(term.bias, Mix) or not self._is_wide():
+            return None
+        for known, output in self._outputs.items():
+            if not (isinstance(known.weight, Mix) and isinstance(known.bias, Mix) and isinstance(known.x, Mix)):
+                continue
+            if known.x.positive != 1 or not self._is_plain(known.x):
+                continue
+            if term.weight.added(known.weight) == KEEP:
+                both = term.bias.added(known.bias)
+                bias = self.bias(Mix(both.positive - 1, both.negative - 1))
+                return self.z - output if bias is None else self.z - output + bias
+        return None
+
+    def _is_wide(self) -> bool:
+        core = self.group.core
+        weight = core.parameters.get("weight")
+        if weight is None or core.channel_axis is None or self.structure.recording.rounding > _PRECISE:
+            return False
+        return math.prod(weight.shape) >= _WIDE * self.structure.recording.values[core.outputs[0]].shape[core.channel_axis]
 
     def _is_plain(self, cell: Mix) -> bool:
         """Return whether a cell with slope 1 for positive numbers is the identity on the inputs."""
@@ -127,7 +162,7 @@ class Linear:
             up, down = self._scales(cell)
             pulled = self.backend.pull(core, None, t)
             signs = core.signs or (1,) * len(pulled)
-            return tuple(p * (up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
+            return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
         (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
         for operation in reversed(self.group.pre):
             if operation.padding:
@@ -142,7 +177,7 @@ class Linear:
         if self._folded_weight() is None:
             up, down = self._scales(cell)
             signs = core.signs or (1,) * len(mapped)
-            scaled = [m * (up if sign > 0 else down) for m, sign in zip(mapped, signs, strict=True)]
+            scaled = [_scaled(m, up if sign > 0 else down) for m, sign in zip(mapped, signs, strict=True)]
             return self.backend.linear(core, scaled, None)
         return self.backend.linear(core, [self._pad(mapped[0])], self._weight(cell))
 
@@ -164,8 +199,14 @@ class Linear:
 
     def _weight(self, cell: WeightCell) -> Array:
         if cell not in self._weights:
-            self._weights[cell] = apply_weight_cell(self.backend, cell, self._folded_weight())
+            self._weights[cell] = self._map(cell, self._folded_weight())
         return self._weights[cell]
+
+    def _map(self, cell: WeightCell, weight: Array) -> Array:
+        core = self.group.core
+        if cell == KEEP or core.kind in _DIAGONAL:
+            return apply_weight_cell(self.backend, cell, weight)
+        return self.backend.map_weight(core, lambda part: apply_weight_cell(self.backend, cell, part), weight)
 
     def bias(self, cell: WeightCell) -> Array | None:
         """Return ``cell(b)``, if there is a bias that it leaves."""

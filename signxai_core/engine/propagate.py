@@ -7,54 +7,59 @@ Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
 from signxai_core.errors import UnsupportedOperationError
+from signxai_core.specs.cells import Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
-
-#: Stabilisers from here on keep a denominator away from 0 in every floating-point type.
-_SURE = 1e-30
-
 
 def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group."""
-    totals: list[Array | None] = [None] * len(linear.x)
+    pulled: dict[Cell, list[Array]] = {}  # by the term's x, which they are still to be multiplied with
     for share in rule.shares:
         t = _quotient(linear, rule.stabiliser, share, relevance)
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
             factor = share.weight * term.sign
-            for index, pulled in enumerate(linear.pull(term.weight, t)):
-                if rule.times is None:
-                    part = linear.mapped(term.x, index) * pulled
-                else:
-                    part = linear.mapped(rule.times, index) * (linear.slope(term.x, index) * pulled)
-                part = part if factor == 1 else factor * part
-                totals[index] = part if totals[index] is None else totals[index] + part
-    zero = linear.backend.full_like
-    return tuple(zero(x, 0.0) if total is None else total for x, total in zip(linear.x, totals, strict=True))
+            parts = [part if factor == 1 else factor * part for part in linear.pull(term.weight, t)]
+            known = pulled.get(term.x)
+            pulled[term.x] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+    return tuple(_times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x)))
+
+
+def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array]) -> Array:
+    """Return the sum of what was pulled to input number ``index``, times what the rule multiplies it with."""
+    if rule.times is not None:
+        parts = [_product(linear.slope(x, index), part) for x, part in pulled.items()]
+        return linear.mapped(rule.times, index) * sum(parts[1:], start=parts[0])
+    parts = [linear.mapped(x, index) * part for x, part in pulled.items()]
+    return sum(parts[1:], start=parts[0]) if parts else linear.backend.full_like(linear.x[index], 0.0)
+
+
+def _product(slope: Array | float, part: Array) -> Array:
+    return part if isinstance(slope, float) and slope == 1 else slope * part
 
 
 def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array) -> Array:
     """Return ``gate(z) · R / stabilise(Σ_term sign · z_term)``."""
     z: Array | None = None
     for term in share.terms:
+        if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
+            continue
         output = linear.output(term) if term.sign > 0 else -linear.output(term)
         z = output if z is None else z + output
     backend = linear.backend
     if share.gate != "all":
         open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
         relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
-    denominator = _stabilised(linear, stabiliser, z)
-    if stabiliser.scale == "absolute" and stabiliser.epsilon >= _SURE:
-        return relevance / denominator
-    return divide(backend, relevance, denominator)
+    if stabiliser.scale == "absolute":
+        return backend.quotient(relevance, z, stabiliser.epsilon)
+    return backend.quotient(relevance, _stabilised(linear, stabiliser, z), 0.0)
 
 
 def number(backend: Backend, value: float, like: Array) -> Array:
@@ -62,29 +67,16 @@ def number(backend: Backend, value: float, like: Array) -> Array:
     return backend.asarray(np.asarray(value), like)
 
 
-def divide(backend: Backend, numerator: Array, denominator: Array) -> Array:
-    """Return the quotient, and 0 where the denominator is 0."""
-    return numerator / backend.where(denominator == 0, number(backend, math.inf, denominator), denominator)
-
-
-def signed(backend: Backend, value: float, z: Array) -> Array:
-    """Return ``s(z) · value``: ``value`` where z >= 0, else ``−value``."""
-    return backend.where(z >= 0, number(backend, value, z), number(backend, -value, z))
-
-
 def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array) -> Array:
-    if stabiliser.epsilon == 0:
-        return z
+    """Return ``z`` moved away from 0 by what its sample as a whole allows."""
     backend = linear.backend
-    if stabiliser.scale == "absolute":
-        return z + signed(backend, stabiliser.epsilon, z)
     rows = _rows(linear, z)
     if stabiliser.scale == "std":
         deviation = backend.std(_rows(linear, linear.padded_x[0]), 1)
         size = backend.abs(rows) + stabiliser.epsilon * deviation
     else:
         size = backend.maximum(backend.abs(rows), stabiliser.epsilon * backend.max(backend.abs(rows), 1))
-    return signed(backend, 1.0, z) * backend.reshape(size, tuple(z.shape))
+    return backend.copysign(backend.reshape(size, tuple(z.shape)), z)
 
 
 def _rows(linear: Linear, array: Array) -> Array:
@@ -108,8 +100,7 @@ def propagate_normalisation(
     x = recording.values[operation.inputs[0]]
     y = recording.values[operation.outputs[0]]
     d = (x - operation.parameters["mean"]) * y
-    d = d + signed(backend, rule.epsilon, d)
-    return divide(backend, x * (y - operation.parameters["beta"]) * relevance, d)
+    return backend.quotient(x * (y - operation.parameters["beta"]) * relevance, d, rule.epsilon)
 
 
 def propagate_exact(
@@ -129,7 +120,7 @@ def propagate_linearised(
 ) -> tuple[Array, ...]:
     """Return ``x ⊙ Jᵀ(R ⊘ y)``: an unsupported operation, linearised (``strict=False``)."""
     quotients = [
-        None if r is None else divide(backend, r, recording.values[tensor])
+        None if r is None else backend.quotient(r, recording.values[tensor], 0.0)
         for r, tensor in zip(relevance, operation.outputs, strict=True)
     ]
     pulled = backend.vjp(operation, quotients)

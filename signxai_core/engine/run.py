@@ -14,7 +14,7 @@ from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Array, Backend, Compiler
 from signxai_core.engine.check import check_input, check_output, without_head
-from signxai_core.engine.parts import run_in_parts
+from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.plan import Assignment, Query, resolve
 from signxai_core.engine.structure import Structure, analyse
 from signxai_core.engine.target import Selection, seeds, select
@@ -81,6 +81,7 @@ class Run:
     strict: bool
     step: Callable[[int], None]
     clean: Structure = attrs.field(init=False)
+    _assigned: dict[Query, Assignment] = attrs.field(factory=dict, init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
 
@@ -101,7 +102,11 @@ class Run:
     def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
         """Resolve the queries of a raw map."""
         queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
-        return {query: resolve(query, structure, strict=self.strict) for query in queries}
+        known = self._assigned if structure is self.clean else {}
+        for query in queries:
+            if query not in known:
+                known[query] = resolve(query, structure, strict=self.strict)
+        return {query: known[query] for query in queries}
 
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
@@ -154,7 +159,7 @@ class Run:
         walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step)
         if structure.recording.compiled is None:
             return walk.run(starts, kinds)
-        return run_in_parts(walk, starts, kinds, (tuple(assignments), self.strict))
+        return run_in_stages(walk, starts, kinds, (tuple(assignments), self.strict))
 
     def sample(self, sampling: Smooth | Integrate, raws: Sequence[Raw]) -> list[samplings.Moments]:
         """Return mean and variance of raw maps over variants of the input."""

@@ -6,6 +6,7 @@ constant scaling and zero padding that belong to it, or any other operation alon
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -32,7 +33,7 @@ class Group:
     pre: tuple[Operation, ...] = ()
     post: tuple[Operation, ...] = ()
 
-    @property
+    @functools.cached_property
     def operations(self) -> tuple[Operation, ...]:
         """All of them, in the order of execution."""
         return (*self.pre, self.core, *self.post)

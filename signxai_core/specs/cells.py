@@ -23,12 +23,16 @@ def _factor(value: float) -> str:
     return "" if value == 1.0 else "-" if value == -1.0 else f"{value:g}·"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Mix:
     """``positive · max(v, 0) + negative · min(v, 0)``; the identity is ``Mix(1, 1)``."""
 
     positive: float = attrs.field(converter=float, validator=_finite)
     negative: float = attrs.field(converter=float, validator=_finite)
+
+    def added(self, other: Mix) -> Mix:
+        """Return the cell that is the sum of both."""
+        return Mix(self.positive + other.positive, self.negative + other.negative)
 
     def formula(self, v: str) -> str:
         """Return the cell as mathematics, applied to the symbol ``v``."""
@@ -38,7 +42,7 @@ class Mix:
         return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Square:
     """``v²``."""
 
@@ -47,7 +51,7 @@ class Square:
         return f"{v}²"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Constant:
     """The same number everywhere."""
 
@@ -58,7 +62,7 @@ class Constant:
         return f"{self.value:g}"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Bound:
     """The lowest or highest value that the operation's input can take (zB rule).
 
@@ -74,7 +78,7 @@ class Bound:
         return self.side[0]
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Sign:
     """``+1`` where ``v >= mu``, else ``-1``; without ``mu`` the threshold is 0, so ``sgn(0) = +1``.
 

@@ -35,7 +35,7 @@ def _non_negative(_: object, attribute: attrs.Attribute[float], value: float) ->
         raise ValueError(f"{attribute.name} must be a finite number >= 0, got {value!r}")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Term:
     """One linear operation inside a share: ``sign · f(x_cell(x); weight_cell(W), bias_cell(b))``."""
 
@@ -55,7 +55,7 @@ def _terms(terms: Iterable[Term]) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Share:
     """A weighted part of the relevance; ``gate`` restricts it to outputs ``z > 0`` or ``z < 0``."""
 
@@ -67,7 +67,7 @@ class Share:
     gate: Gate = attrs.field(default="all", validator=attrs.validators.in_(("all", "positive", "negative")))
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Stabiliser:
     """What keeps the denominator ``z`` away from 0; ``s(z)`` is +1 for ``z >= 0``, else −1.
 
@@ -108,7 +108,7 @@ def _shares_sum_to_one(_: object, __: attrs.Attribute[tuple[Share, ...]], shares
             )
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Rule:
     """A relevance-propagation rule for linear operations; the formula stands in the module's head.
 
@@ -175,7 +175,7 @@ def _numbers(parameters: Mapping[str, float] | Iterable[tuple[str, float]]) -> t
     return tuple(sorted((str(key), float(value)) for key, value in dict(parameters).items()))
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class FunctionRule:
     """A rule that no cell can say, as a Python function over array operations.
 
@@ -214,7 +214,7 @@ class FunctionRule:
         return f"R_in = {self.path}(x, z, R{parameters})"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Pass:
     """Relevance goes through unchanged: activations, dropout at inference."""
 
@@ -228,7 +228,7 @@ class Pass:
         return "R_in = R"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Exact:
     """The exact vector-Jacobian product: shape operations, max-pooling, and the gradient family.
 
@@ -255,7 +255,7 @@ class Exact:
         return f"g_in = Jᵀ {g}" if self.mask else f"g_in = {g}"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class NormalisationRule:
     """Batch-normalisation as iNNvestigate and signxai 1.x treat it, not folded.
 

@@ -1,8 +1,8 @@
-"""A walk in parts that a backend compiles.
+"""A walk in stages that a backend compiles.
 
-A compiled part costs time once, and memory while it runs: everything that it has not finished
-yet. So a walk of many methods is cut into parts, between groups of operations. What lies at a cut
-follows from the key of the walk and the place of the cut, and is kept with the compiled part.
+A compiled stage costs time once, and memory while it runs: everything that it has not finished
+yet. So a walk of many methods is cut into stages, between groups of operations. What lies at a cut
+follows from the key of the walk and the place of the cut, and is kept with the compiled stage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from signxai_core.engine.check import without_head
 from signxai_core.engine.structure import analyse
 from signxai_core.engine.walk import Stream, Walk
 
-#: Visits of streams to groups in one part; the walk of one method is rarely cut.
+#: Visits of streams to groups in one stage; the walk of one method is rarely cut.
 _VISITS = 400
 
 
@@ -33,7 +33,7 @@ class _Key:
 
 @attrs.frozen
 class _Cut:
-    """What lies between two parts: groups still to be visited, and places of arrays in a list.
+    """What lies between two stages: groups still to be visited, and places of arrays in a list.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class _Cut:
     streams
         Members of every stream, and tensor id and place of its relevance.
     captured
-        Query and tensor id, and place, of what the part before the cut has captured.
+        Query and tensor id, and place, of what the stage before the cut has captured.
     """
 
     groups: int
@@ -64,7 +64,7 @@ class _Arrays:
         return self._places[id(array)]
 
 
-def run_in_parts(
+def run_in_stages(
     walk: Walk, starts: Mapping[str, Array], kinds: Sequence[str], rules: Hashable
 ) -> list[dict[int, Array]]:
     """Return what ``walk.run(starts, kinds)`` returns.
@@ -86,16 +86,16 @@ def run_in_parts(
     while cut.groups:
         before = cut
 
-        def part(recording: Recording, given: Sequence[Array], before: _Cut = before) -> tuple[Sequence[Array], Any]:
-            return _part(walk, recording, given, before)
+        def stage(recording: Recording, given: Sequence[Array], before: _Cut = before) -> tuple[Sequence[Array], Any]:
+            return _stage(walk, recording, given, before)
 
-        arrays, cut = backend.run(recording, (key, cut.groups), part, arrays)
+        arrays, cut = backend.run(recording, (key, cut.groups), stage, arrays)
         captured.update((what, arrays[place]) for what, place in cut.captured)
         walk.step(before.groups - cut.groups)
     return walk.found(captured)
 
 
-def _part(walk: Walk, recording: Recording, arrays: Sequence[Array], cut: _Cut) -> tuple[list[Array], _Cut]:
+def _stage(walk: Walk, recording: Recording, arrays: Sequence[Array], cut: _Cut) -> tuple[list[Array], _Cut]:
     """Walk from a cut on, on a recording like the walk's own."""
     own = Walk(walk.backend, analyse(without_head(recording)), walk.assignments, walk.captures)
     streams = [Stream(members, {tensor: arrays[place] for tensor, place in held}) for members, held in cut.streams]
