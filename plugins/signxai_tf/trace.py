@@ -10,11 +10,12 @@ import math
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import attrs
 import keras
+import numpy as np
 import tensorflow as tf
 
 from signxai_core.engine.backend import Recording
@@ -24,10 +25,9 @@ from signxai_tf.callables import entry_point
 from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import fingerprint
 from signxai_tf.graph import Graph, read
-from signxai_tf.vocabulary import CALLS
 
-#: Models that compute fewer numbers for a sample are run operation by operation.
-WORTH_COMPILING = 2**15
+#: Models of smaller size are run operation by operation.
+WORTH_COMPILING = 2**14
 #: Traces per model: input shapes and types that were seen last.
 _MOST = 8
 
@@ -47,7 +47,7 @@ class Trace:
     structure
         What the model returns, with one placeholder for every tensor in ``graph.main.results``.
     size
-        Floating-point numbers that it computes for one sample.
+        Numbers in its variables and in a sample of its input.
     """
 
     graph: Graph
@@ -171,17 +171,14 @@ def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trac
         captured=tuple(outer for outer, _ in captured),
         owners={place: handles[id(outer)] for place, (outer, _) in enumerate(captured) if id(outer) in handles},
         structure=found[-1],
-        size=_size(graph),
+        size=math.prod(spec.shape[1:]) + _numbers(outer for outer, _ in captured),
     )
 
 
-def _size(graph: Any) -> int:
-    """Return how many floating-point numbers a graph computes for one sample; many where it calls functions."""
-    outputs = [tensor for operation in graph.get_operations() for tensor in operation.outputs]
-    if any(operation.type in CALLS for operation in graph.get_operations()):
-        return WORTH_COMPILING
-    shapes = [tensor.shape for tensor in outputs if tensor.dtype.is_floating and tensor.shape.rank]
-    return sum(math.prod(length or 1 for length in shape[1:].as_list()) for shape in shapes)
+def _numbers(captured: Iterable[Any]) -> int:
+    """Return how many numbers the captured variables hold."""
+    handles = [tensor for tensor in captured if tensor.dtype == tf.resource]
+    return sum(int(np.prod(tf.raw_ops.VariableShape(input=handle))) for handle in handles)
 
 
 def _describe(value: Any) -> str:

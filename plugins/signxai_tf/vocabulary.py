@@ -16,9 +16,6 @@ ALIAS = frozenset(
     {"Identity", "IdentityN", "PreventGradient", "CheckNumerics", "EnsureShape", "Snapshot", "PlaceholderWithDefault"}
 )
 
-#: Operations that call functions whose operations the graph does not show.
-CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"})
-
 #: Operations behind which no derivative goes.
 DETACHED = frozenset({"StopGradient"})
 
