@@ -18,11 +18,14 @@ import tensorflow as tf
 from signxai_core.engine.backend import Array, Operation, Recording, Stage
 from signxai_tf import operations, private
 from signxai_tf.calls import Handle, Program
+from signxai_tf.vocabulary import CONVOLUTIONS, MATMULS
 
 #: Compiled stages per model and shape of the input: those used last.
 _MOST_STAGES = 256
-#: Kinds whose derivatives do not depend on what their steps compute on the way.
-_LINEAR = frozenset({"dense", "convolution", "normalisation", "scaling", "average_pooling"})
+#: Operations whose derivatives ask for no number of their first argument.
+_INDIFFERENT = frozenset({"Add", "AddV2", "BiasAdd", "ExpandDims", "Reshape", "Squeeze", "Sub", "Transpose"})
+#: Operations whose derivatives do not ask for their output.
+_FORGOTTEN = _INDIFFERENT | CONVOLUTIONS | MATMULS | {"Mul"}
 
 
 class NotCompilableError(Exception):
@@ -163,9 +166,16 @@ def _own(operation: Operation, shown: set[int]) -> Iterator[Any]:
     for program in (handle.recorded, handle.linear):
         if program is None:
             continue
-        inside = {id(array) for step in program.instructions for array in step.outputs} - shown
-        unused = inside if operation.kind in _LINEAR else set()
+        unused = _unused(program, shown)
         yield from (array for array in _of_program(program) if id(array) not in unused)
+
+
+def _unused(program: Program, shown: set[int]) -> set[int]:
+    """Return the ids of tensors inside a program that no derivative asks for."""
+    steps = program.instructions
+    made = {id(array) for step in steps if step.op in _FORGOTTEN for array in step.outputs}
+    asked = {id(array) for step in steps if step.op not in _INDIFFERENT for array in operations.flatten(step.recorded)}
+    return made - asked - shown
 
 
 def _of_program(program: Program) -> Iterator[Any]:
