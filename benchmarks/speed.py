@@ -1,6 +1,6 @@
 """Time of explanations as a ratio to the plain input gradient of the same model, in the same process.
 
-    python benchmarks/speed.py [--models vgg16_b1 resnet50_b1] [--pairs 5] [--threads 1] [--json FILE]
+    python benchmarks/speed.py [--backend tensorflow] [--models vgg16_b1 resnet50_b1] [--pairs 5] [--threads 1] [--json FILE]
 
 Every figure is the median over pairs (gradient, explanation) of the ratio of their times. Rows named
 ``zennit`` and ``captum`` appear where these packages are installed. Weights are random.
@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch_models
 from torch import nn
-from torch_models import MODELS
 
 import signxai_core as sx
 
@@ -83,15 +84,51 @@ def measure(reference: Run, run: Run, pairs: int) -> dict[str, float]:
     return {"ratio": statistics.median(ratios), "seconds": statistics.median(times), "first": first}
 
 
-def rows(name: str, *, many: bool, table: bool) -> Iterator[tuple[str, Run, Run]]:
-    """Yield (what, reference, run) for a model."""
-    factory, shape = MODELS[name]
+def torch_model(name: str) -> tuple[object, object, Run]:
+    """Return a PyTorch model, an input and its plain gradient."""
+    factory, shape = torch_models.MODELS[name]
     torch.manual_seed(0)
     model, x = factory().eval().requires_grad_(False), torch.rand(shape)
-    reference = gradient(model, x)
+    return model, x, gradient(model, x)
+
+
+def tensorflow_model(name: str) -> tuple[object, object, Run]:
+    """Return a Keras model, an input and its plain gradient, compiled."""
+    import tensorflow as tf  # noqa: PLC0415
+    import tf_models  # noqa: PLC0415
+
+    factory, shape = tf_models.MODELS[name]
+    tf_models.keras.utils.set_random_seed(0)
+    model, x = factory(), tf.constant(np.random.default_rng(0).random(shape, dtype=np.float32))
+
+    @tf.function
+    def compiled(inputs: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            largest = tf.reduce_max(model(inputs, training=False), axis=1)
+        return tape.gradient(largest, inputs)
+
+    return model, x, lambda: compiled(x).numpy()
+
+
+def use_threads(backend: str, count: int) -> str:
+    """Let a framework use that many threads; return its name and version."""
+    if backend == "torch":
+        torch.set_num_threads(count)
+        return f"torch {torch.__version__}"
+    import tensorflow as tf  # noqa: PLC0415
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return f"tensorflow {tf.__version__}"
+
+
+def rows(name: str, backend: str, *, many: bool, table: bool) -> Iterator[tuple[str, Run, Run]]:
+    """Yield (what, reference, run) for a model."""
+    model, x, reference = (tensorflow_model if backend == "tensorflow" else torch_model)(name)
     for method in SINGLE:
         yield method, reference, lambda method=method: sx.explain(model, x, method)
-    for what, run in rivals(model, x):
+    for what, run in rivals(model, x) if backend == "torch" else ():
         yield what, reference, run
     lrp = [method for method in sx.methods() if "lrp" in method]
     if many:
@@ -105,20 +142,24 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--models", nargs="+", choices=MODELS, default=["small_cnn_b64", "ecg_b8", "vgg16_b1", "resnet50_b1"]
+        "--models",
+        nargs="+",
+        choices=torch_models.MODELS,
+        default=["small_cnn_b64", "ecg_b8", "vgg16_b1", "resnet50_b1"],
     )
+    parser.add_argument("--backend", choices=["torch", "tensorflow"], default="torch")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--many", action="store_true", help="also all LRP names at once (one pair)")
     parser.add_argument("--table", action="store_true", help="also the whole table at once (one pair)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.threads} thread(s), {platform.machine()}")
+    framework = use_threads(arguments.backend, arguments.threads)
+    print(f"{framework}, {arguments.threads} thread(s), {platform.machine()}")
     print("\n| model | what | ratio to gradient | seconds | first call |\n|---|---|---|---|---|")
     results = []
     for name in arguments.models:
-        for what, reference, run in rows(name, many=arguments.many, table=arguments.table):
+        for what, reference, run in rows(name, arguments.backend, many=arguments.many, table=arguments.table):
             reference()
             pairs = arguments.pairs if not what.startswith(("all", "the whole")) else 1
             try:

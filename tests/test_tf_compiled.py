@@ -12,10 +12,10 @@ from signxai_core.specs import Composite, Entry, FunctionRule, MethodSpec, Where
 
 keras = pytest.importorskip("keras")
 import tensorflow as tf  # noqa: E402
+from tf_nets import golden, relative, subclassed  # noqa: E402
 
 from signxai_tf import parts, trace  # noqa: E402
 from signxai_tf.backend import TensorFlowBackend  # noqa: E402
-from tf_nets import golden, relative, subclassed  # noqa: E402
 
 L = keras.layers
 METHODS = [
@@ -99,8 +99,9 @@ def test_every_call_gives_the_same_numbers():
     for thread in threads:
         thread.join()
     assert len(found) == 4
-    for again in (many, *found.values()):
+    for again in found.values():
         np.testing.assert_array_equal(again, one)
+    assert relative(many, one) < 1e-14  # another graph, in which TensorFlow may have merged other operations
 
 
 @pytest.mark.usefixtures("always")
@@ -126,7 +127,7 @@ def test_a_walk_is_the_same_in_few_and_in_many_stages(monkeypatch):
     other, _ = subclassed(bias=True)
     many = sx.explain_many(other, x, methods, progress=lambda done, total: steps.append((done, total)))
     for method in methods:
-        np.testing.assert_array_equal(many[method].relevance, few[method].relevance)
+        assert relative(many[method].relevance, few[method].relevance) < 1e-14
     assert len(steps) > 5
     assert steps[-1][0] == steps[-1][1]
 
@@ -144,7 +145,7 @@ def test_large_dense_weights_are_mapped_in_parts(monkeypatch):
 def test_rules_that_are_functions_are_called_with_numbers():
     model, x = layered()
     rule = FunctionRule(f"{__name__}:numbers")
-    spec = MethodSpec("lrp", Composite((Entry(Where(), rule),)), seed="logit")
+    spec = MethodSpec(family="lrp", composite=Composite((Entry(Where(kinds={"dense"}), rule),)), seed="logit")
     SEEN.clear()
     sx.explain(model, x, spec)
     assert SEEN == [True]

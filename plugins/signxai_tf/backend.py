@@ -32,7 +32,9 @@ class TensorFlowBackend:
         """Return what :meth:`record` returns, from a compiled run."""
         return run_compiled(model, to_tensor(model, x))
 
-    def run(self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+    def run(
+        self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]
+    ) -> tuple[list[Array], Any]:
         """Return ``stage(recording, arrays)``, compiled when a key is seen for the first time."""
         point: Point = recording.compiled
         return point.run(key, stage, arrays)

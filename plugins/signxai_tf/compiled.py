@@ -72,17 +72,17 @@ class CompiledModel:
     forward: Any
     recording: Recording
     places: dict[int, int]
-    _stages: OrderedDict[Hashable, _CompiledStage] = attrs.field(factory=OrderedDict, init=False)
+    _stages: OrderedDict[Hashable, _CompiledStage | None] = attrs.field(factory=OrderedDict, init=False)
     _lock: Any = attrs.field(factory=threading.RLock, init=False)
 
-    def record(self, x: Any) -> Recording:
-        """Run the model."""
+    def record(self, x: Any, again: Callable[[], Recording]) -> Recording:
+        """Run the model; ``again`` does that operation by operation."""
         outputs = self.forward(x)
         values = {number: outputs[self.places[id(tensor)]] for number, tensor in self.recording.values.items()}
-        return attrs.evolve(self.recording, values=values, compiled=Point(self, tuple(outputs)))
+        return attrs.evolve(self.recording, values=values, compiled=Point(self, tuple(outputs), again))
 
-    def stage(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage:
-        """Return a compiled stage, from the cache where it is there."""
+    def stage(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage | None:
+        """Return a compiled stage, from the cache where it is there; ``None`` if it cannot be compiled."""
         with self._lock:
             if key not in self._stages:
                 self._stages[key] = self._compiled(stage, arrays)
@@ -91,7 +91,7 @@ class CompiledModel:
             self._stages.move_to_end(key)
             return self._stages[key]
 
-    def _compiled(self, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage:
+    def _compiled(self, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage | None:
         found = []
 
         def traced(*given: Array) -> list[Array]:
@@ -103,6 +103,8 @@ class CompiledModel:
             function = tf.function(traced, autograph=False)
             concrete = function.get_concrete_function(*(tf.TensorSpec(array.shape, array.dtype) for array in arrays))
         outer = [tensor for tensor, _ in concrete.graph.captures]
+        if any(tf.is_symbolic_tensor(tensor) and id(tensor) not in self.places for tensor in outer):
+            return None  # a derivative asks for what the forward pass does not give
         sources = tuple(self.places[id(tensor)] if tf.is_symbolic_tensor(tensor) else tensor for tensor in outer)
         return _CompiledStage(concrete, sources, found[-1])
 
@@ -113,10 +115,15 @@ class Point:
 
     model: CompiledModel
     outputs: tuple[Array, ...]
+    again: Callable[[], Recording]
 
     def run(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
         """Return what a stage computes at this point."""
-        return self.model.stage(key, stage, arrays)(arrays, self.outputs)
+        compiled = self.model.stage(key, stage, arrays)
+        if compiled is not None:
+            return compiled(arrays, self.outputs)
+        results, description = stage(self.again(), arrays)
+        return list(results), description
 
 
 def compile_model(record: Callable[[Any], Recording], shape: Sequence[int], dtype: Any) -> CompiledModel:
@@ -166,7 +173,9 @@ def _own(operation: Operation, shown: set[int]) -> Iterator[Any]:
     for program in (handle.recorded, handle.linear):
         if program is None:
             continue
-        unused = _unused(program, shown)
+        grouped = handle.layout is not None and handle.layout.groups > 1
+        # TensorFlow fuses a convolution with a bias, and then refuses to run it where it is grouped.
+        unused = set() if grouped else _unused(program, shown)
         yield from (array for array in _of_program(program) if id(array) not in unused)
 
 

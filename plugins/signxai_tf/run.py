@@ -45,7 +45,7 @@ def run_compiled(model: Any, x: Any) -> Recording:
     if compiled is None:
         return run_model(model, x)
     try:
-        return compiled.record(x)
+        return compiled.record(x, lambda: run_model(model, x))
     except tf.errors.OpError:
         return run_model(model, x)  # says which operation failed
 

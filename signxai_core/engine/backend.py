@@ -222,7 +222,9 @@ class Compiler(Protocol):
         model cannot be compiled, the recording has no ``compiled`` handle and is an ordinary one.
         """
 
-    def run(self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+    def run(
+        self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]
+    ) -> tuple[list[Array], Any]:
         """Return ``stage(recording, arrays)``, compiled when a key is seen for the first time.
 
         Parameters

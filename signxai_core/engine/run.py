@@ -14,8 +14,8 @@ from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Array, Backend, Compiler
 from signxai_core.engine.check import check_input, check_output, without_head
-from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.plan import Assignment, Query, resolve
+from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.structure import Structure, analyse
 from signxai_core.engine.target import Selection, seeds, select
 from signxai_core.engine.walk import Walk
@@ -94,8 +94,8 @@ class Run:
 
     def record(self, x: FloatArray) -> Structure:
         """Record the model on a batch and check its output."""
-        compiles = isinstance(self.backend, Compiler)
-        recording = without_head((self.backend.outline if compiles else self.backend.record)(self.model, x))
+        record = self.backend.outline if isinstance(self.backend, Compiler) else self.backend.record
+        recording = without_head(record(self.model, x))
         check_output(self.backend, recording)
         return analyse(recording)
 
