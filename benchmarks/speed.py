@@ -1,6 +1,7 @@
 """Time of explanations as a ratio to the plain input gradient of the same model, in the same process.
 
-    python benchmarks/speed.py [--backend tensorflow] [--models vgg16_b1 resnet50_b1] [--pairs 5] [--threads 1] [--json FILE]
+    python benchmarks/speed.py [--backend tensorflow] [--models vgg16_b1 resnet50_b1] [--pairs 5] [--threads 1]
+        [--many] [--table] [--json FILE]
 
 Every figure is the median over pairs (gradient, explanation) of the ratio of their times. Rows named
 ``zennit`` and ``captum`` appear where these packages are installed. Weights are random.

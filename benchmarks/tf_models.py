@@ -11,11 +11,12 @@ L = keras.layers
 
 def vgg16() -> keras.Model:
     """VGG16 (Simonyan & Zisserman 2015)."""
-    layers: list[Any] = [keras.Input((224, 224, 3))]
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        layers.append(L.Conv2D(width, 3, padding="same", activation="relu") if width else L.MaxPooling2D(2))
+    widths = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+    layers = [
+        L.Conv2D(width, 3, padding="same", activation="relu") if width else L.MaxPooling2D(2) for width in widths
+    ]
     head = [L.Flatten(), L.Dense(4096, activation="relu"), L.Dense(4096, activation="relu"), L.Dense(1000)]
-    return keras.Sequential([*layers, *head])
+    return keras.Sequential([keras.Input((224, 224, 3)), *layers, *head])
 
 
 def _normalised(x: Any, width: int, size: int, stride: int = 1) -> Any:

@@ -17,7 +17,6 @@ from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.cells import Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
-
 def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group."""
     pulled: dict[Cell, list[Array]] = {}  # by the term's x, which they are still to be multiplied with
