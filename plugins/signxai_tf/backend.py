@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording
+from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording, Stage
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
 from signxai_tf.calls import Handle, Layout, Program
-from signxai_tf.run import run_model
+from signxai_tf.compiled import Point
+from signxai_tf.parts import InParts, mapped
+from signxai_tf.run import run_compiled, run_model
 
 
 class TensorFlowBackend(BackendDefaults):
@@ -25,16 +28,31 @@ class TensorFlowBackend(BackendDefaults):
         """Run ``model`` on ``x`` once, at inference, and leave both as they were."""
         return run_model(model, to_tensor(model, x))
 
+    def outline(self, model: Any, x: Any) -> Recording:
+        """Return what :meth:`record` returns, from a compiled run."""
+        return run_compiled(model, to_tensor(model, x))
+
+    def run(
+        self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]
+    ) -> tuple[list[Array], Any]:
+        """Return ``stage(recording, arrays)``, compiled when a key is seen for the first time."""
+        point: Point = recording.compiled
+        return point.run(key, stage, arrays)
+
     def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
         """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""
         return prepare(x, floating_type(model))
 
     def linear(self, operation: Operation, inputs: Sequence[Array], weight: Array | None) -> Array:
         """Return the operation of other inputs with another weight, and without bias."""
+        if isinstance(weight, InParts):
+            return weight.times(inputs[0])
         return _linear(operation)(inputs, weight)[0]
 
     def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
         """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
+        if isinstance(weight, InParts):
+            return (weight.pull(relevance),)
         return _linear(operation).pull((relevance,), weight)
 
     def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -50,6 +68,10 @@ class TensorFlowBackend(BackendDefaults):
         """Run the operation, as recorded (with its bias), on other inputs."""
         handle: Handle = operation.call
         return handle.recorded(inputs)
+
+    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array | InParts:
+        """Return ``function(weight)``, or what maps a large dense weight part by part."""
+        return mapped(operation.call, function, weight)
 
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
@@ -101,12 +123,20 @@ class TensorFlowBackend(BackendDefaults):
         """Elementwise absolute value."""
         return tf.abs(a)
 
+    def copysign(self, magnitude: Array, sign: Array) -> Array:
+        """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
+        return tf.abs(magnitude) * self._signed(1.0, sign)
+
     def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
-        if epsilon:
-            shift = tf.cast(epsilon, b.dtype)
-            b = b + tf.where(b >= 0, shift, -shift)
-        return tf.math.divide_no_nan(a, b)
+        if not epsilon:
+            return tf.math.divide_no_nan(a, b)
+        divisor = b + self._signed(epsilon, b)
+        # A number too small for the arrays' type is 0 there.
+        return a / divisor if epsilon >= np.finfo(np.float16).tiny else tf.math.divide_no_nan(a, divisor)
+
+    def _signed(self, value: float, sign: Array) -> Array:
+        return tf.where(sign >= 0, tf.constant(value, sign.dtype), tf.constant(-value, sign.dtype))
 
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""

@@ -228,6 +228,6 @@ def _bias(net: Net, result: Value, axis: int | None, claimed: set[int]) -> tuple
     if step.op == "BiasAdd":
         own = convolutions.channel_axis(step.attributes, rank)
         array = tf.reshape(array, [-1 if place == own else 1 for place in range(rank)])
-    if channel_vector(array, rank, axis) is None or tf.size(array) != result.array.shape[axis]:
+    if channel_vector(array, rank, axis) is None or array.shape.num_elements() != result.array.shape[axis]:
         return None
     return step, array

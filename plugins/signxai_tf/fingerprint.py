@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), tf.dtypes.DType)
+_PLAIN_TYPES = frozenset(_PLAIN)
 _FOLLOWED = (tf.Module, keras.layers.Layer)
 _FRAMEWORKS = frozenset({"tensorflow", "keras", "tf_keras", "builtins", "numpy", "torch", "functools"})
 #: State that a call itself may touch, or that does not influence what is computed at inference.
@@ -29,22 +30,27 @@ _IGNORED = frozenset(
 
 def fingerprint(model: Any) -> Hashable:
     """Return a value that changes when the model's Python state does."""
-    return tuple(_facts(model, {}))
+    found: list[Hashable] = []
+    _add_facts(found, model, {})
+    return tuple(found)
 
 
-def _facts(value: Any, seen: dict[int, Any]) -> Iterator[Hashable]:
-    """Yield what is compared; ``seen`` keeps objects alive so that their ids stay theirs."""
+def _add_facts(found: list[Hashable], value: Any, seen: dict[int, Any]) -> None:
+    """Add what is compared to ``found``; ``seen`` keeps objects alive so that their ids stay theirs."""
     if isinstance(value, _PLAIN):
-        yield value
+        found.append(value)
         return
     if not isinstance(value, (list, tuple, Mapping)):
-        yield id(value)
+        found.append(id(value))
     if id(value) in seen:
         return
     seen[id(value)] = value
     for key, item in _parts(value):
-        yield key
-        yield from _facts(item, seen)
+        found.append(key)
+        if type(item) in _PLAIN_TYPES:  # most are, and a call for each would take most of the time
+            found.append(item)
+        else:
+            _add_facts(found, item, seen)
 
 
 def _parts(value: Any) -> Iterator[tuple[Hashable, Any]]:

@@ -7,6 +7,7 @@ of plain operations; TensorFlow's tensor lists are Python lists here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,13 @@ from signxai_tf.layers import scope_path
 from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
 from signxai_tf.vocabulary import ALIAS, CONSTANT, DETACHED
 
+#: Types of what refers to a state.
+_HANDLES = frozenset({tf.resource, tf.variant})
+
 
 @attrs.define(eq=False)
 class Interpreter:
-    """One run.
+    """One run, eager or inside a trace.
 
     Attributes
     ----------
@@ -75,10 +79,12 @@ class Interpreter:
         """Run one operation."""
         self.running = op, path
         arguments = operations.arrange(op, attributes, inputs)
-        results = operations.flatten(operations.run(op, attributes, _arrays(arguments)))
+        with tf.init_scope() if _is_fixed(op, inputs) else contextlib.nullcontext():
+            results = operations.flatten(operations.run(op, attributes, _arrays(arguments)))
         step = Step(op, attributes, arguments, path=path)
         state = FREE if op in CONSTANT else max((value.state for value in inputs), default=FREE)
         if state == FREE or op in CONSTANT:
+            results = [_settled(result) for result in results]
             owner = next((value.owner for value in inputs if value.owner is not None), None)
             step.outputs = tuple(Value(r, FREE, step, i, owner) for i, r in enumerate(results))
             return step.outputs
@@ -115,6 +121,24 @@ class Interpreter:
         if name not in self.graph.functions:
             raise ModelError(f"the function {name!r} that {node.op!r} ({node.name}) calls is not in the model's graph")
         return self.graph.functions[name]
+
+
+def _is_fixed(op: str, inputs: Sequence[Value]) -> bool:
+    """Return whether a compiled run may hold an operation's result instead of the operation."""
+    if tf.executing_eagerly() or operations.is_stateful(op):
+        return False
+    return not any(tf.is_symbolic_tensor(value.array) or value.array.dtype in _HANDLES for value in inputs)
+
+
+def _settled(result: Any) -> Any:
+    """Return a tensor's numbers where they follow from shapes, so that shapes can follow from them."""
+    if not tf.is_symbolic_tensor(result) or result.dtype in _HANDLES:
+        return result
+    numbers = tf.get_static_value(result)
+    if numbers is None:
+        return result
+    with tf.init_scope():
+        return tf.constant(numbers, result.dtype)
 
 
 def _arrays(arguments: Sequence[Any]) -> list[Any]:

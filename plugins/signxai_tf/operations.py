@@ -64,6 +64,13 @@ def signature(name: str) -> Signature:
     )
 
 
+@functools.cache
+def is_stateful(name: str) -> bool:
+    """Return whether an operation may give another result when it runs again."""
+    definition = private.op_def(name)
+    return definition is None or bool(definition.is_stateful)
+
+
 def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes as Python values; those that are none (functions, tensors) as they are."""
     return {name: _plain(value) for name, value in attributes.items() if not name.startswith("_")}

@@ -6,7 +6,7 @@ version lacks what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import tensorflow as tf
@@ -81,6 +81,21 @@ def restored_argument_names(function: Any) -> tuple[str, ...]:
     spec = getattr(function, "function_spec", None) or getattr(function, "_function_spec", None)
     names = getattr(getattr(spec, "fullargspec", None), "args", None)
     return tuple(names or ())
+
+
+def call_flat(function: Any, inputs: Sequence[Any]) -> list[Any]:
+    """Call a concrete function with all inputs of its graph, those that it captured included.
+
+    Without the entry for that the operation that calls functions does it, which TensorFlow keeps
+    for longer than the function.
+    """
+    types = [tensor.dtype for tensor in function.outputs]
+    if not types:
+        return []
+    inner = getattr(function, "inference_fn", None)
+    if inner is None:
+        return list(tf.raw_ops.PartitionedCall(args=list(inputs), Tout=types, f=function))
+    return list(inner.call_flat(*inputs))
 
 
 def make_tensor(proto: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -26,22 +27,42 @@ _SHAPES = ("incompatible with the layer", "must be equal", "must match", "Dimens
 
 def run_model(model: Any, x: Any) -> Recording:
     """Return the recording of ``model`` on ``x``, a tensor of our own."""
-    try:
-        traced = trace(model, x)
-    except SignxaiError:
-        raise
-    except Exception as error:
-        raise _failure(model, x, error) from error
-    start = Value(x, TRACKED)
-    captured = [Value(array, owner=traced.owners.get(place)) for place, array in enumerate(traced.captured)]
+    traced = _traced(model, x)
     interpreter = Interpreter(traced.graph)
     try:
-        results = interpreter.run(start, captured)
+        return _record(traced, interpreter, x)
     except SignxaiError:
         raise
     except Exception as error:
         op, path = interpreter.running
         raise _failure(model, x, error, f" in {path!r}, at {op}" if path else f" at {op}") from error
+
+
+def run_compiled(model: Any, x: Any) -> Recording:
+    """Return the recording of a compiled run; that of :func:`run_model` where there is none or it fails."""
+    traced = _traced(model, x)
+    compiled = traced.compiled(x, lambda start: _record(traced, Interpreter(traced.graph), start))
+    if compiled is None:
+        return run_model(model, x)
+    try:
+        return compiled.record(x, lambda: run_model(model, x))
+    except tf.errors.OpError:
+        return run_model(model, x)  # says which operation failed
+
+
+def _traced(model: Any, x: Any) -> Trace:
+    try:
+        return trace(model, x)
+    except SignxaiError:
+        raise
+    except Exception as error:
+        raise _failure(model, x, error) from error
+
+
+def _record(traced: Trace, interpreter: Interpreter, x: Any) -> Recording:
+    start = Value(x, TRACKED)
+    captured = [Value(array, owner=traced.owners.get(place)) for place, array in enumerate(traced.captured)]
+    results = interpreter.run(start, captured)
     output = _output(traced, results, tuple(x.shape))
     return _recording(Net(interpreter.steps, output), start, output)
 
@@ -64,7 +85,14 @@ def _recording(net: Net, start: Value, output: Value) -> Recording:
         output=identity(output),
         batch=int(start.array.shape[0]),
         channel_axis=_channel_axis(operations, rank),
+        rounding=_rounding(start.array.dtype),
     )
+
+
+def _rounding(dtype: Any) -> float:
+    """Return the rounding error of products; that of TF32 wherever a GPU may use it."""
+    coarse = tf.config.experimental.tensor_float_32_execution_enabled() and tf.config.list_physical_devices("GPU")
+    return {tf.float64: 2.0**-53, tf.float32: 2.0**-11 if coarse else 2.0**-24}.get(dtype, math.inf)
 
 
 def _operation(number: int, unit: Unit, identity: Any) -> Operation:

@@ -6,22 +6,28 @@ model is called inside a ``keras.StatelessScope``: nothing that it assigns to va
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import attrs
 import keras
+import numpy as np
 import tensorflow as tf
 
+from signxai_core.engine.backend import Recording
 from signxai_core.errors import ModelError
 from signxai_tf import layers, private
 from signxai_tf.callables import entry_point
+from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import fingerprint
 from signxai_tf.graph import Graph, read
 
+#: Models of smaller size are run operation by operation.
+WORTH_COMPILING = 2**14
 #: Traces per model: input shapes and types that were seen last.
 _MOST = 8
 
@@ -40,12 +46,40 @@ class Trace:
         Path of the layer that owns a captured variable, by place in ``captured``.
     structure
         What the model returns, with one placeholder for every tensor in ``graph.main.results``.
+    size
+        Numbers in its variables and in a sample of its input.
     """
 
     graph: Graph
     captured: tuple[Any, ...]
     owners: dict[int, str]
     structure: Any
+    size: int
+    _compiled: OrderedDict[Hashable, CompiledModel | None] = attrs.field(factory=OrderedDict, init=False)
+
+    def compiled(self, x: Any, record: Callable[[Any], Recording]) -> CompiledModel | None:
+        """Return the compiled model for inputs like ``x``, or ``None`` where it cannot be compiled.
+
+        Small models are not compiled: that takes a second, and their operations microseconds.
+        ``record`` records a run of this trace.
+        """
+        if self.size < WORTH_COMPILING:
+            return None
+        key = tuple(x.shape)
+        with _lock:
+            if key not in self._compiled:
+                self._compiled[key] = _compile(record, x)
+                while len(self._compiled) > _MOST:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(key)
+            return self._compiled[key]
+
+
+def _compile(record: Callable[[Any], Recording], x: Any) -> CompiledModel | None:
+    try:
+        return compile_model(record, x.shape, x.dtype)
+    except Exception:  # noqa: BLE001 - an operation by operation run fails with a better message, or does not fail
+        return None
 
 
 @attrs.frozen(eq=False)
@@ -137,7 +171,14 @@ def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trac
         captured=tuple(outer for outer, _ in captured),
         owners={place: handles[id(outer)] for place, (outer, _) in enumerate(captured) if id(outer) in handles},
         structure=found[-1],
+        size=math.prod(spec.shape[1:]) + _numbers(outer for outer, _ in captured),
     )
+
+
+def _numbers(captured: Iterable[Any]) -> int:
+    """Return how many numbers the captured variables hold."""
+    handles = [tensor for tensor in captured if tensor.dtype == tf.resource]
+    return sum(int(np.prod(tf.raw_ops.VariableShape(input=handle))) for handle in handles)
 
 
 def _describe(value: Any) -> str:

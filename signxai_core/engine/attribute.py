@@ -170,7 +170,7 @@ def _total_steps(run: Run, by_sampling: Mapping[Sampling | None, Iterable[Raw]])
             continue
         variants = {Smooth: "samples", Integrate: "steps"}.get(type(sampling), "")
         blocks = math.ceil(getattr(sampling, variants) / run.block_size()) if variants else 1
-        walks += blocks * run.walks(raws)
+        walks += blocks * run.walk_count(raws)
     return walks * len(run.clean.groups)
 
 

@@ -18,7 +18,6 @@ from signxai_core.engine.plan import Query, resolve
 from signxai_core.engine.run import Run
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.engine.target import seeds
-from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Kind
 
 FloatArray = npt.NDArray[Any]
@@ -183,9 +182,9 @@ def _value(run: Run, tensor: int) -> FloatArray:
 def _walk(run: Run, queries: Sequence[Query], groups: Sequence[Group]) -> list[Callable[[int], FloatArray]]:
     """Return, per query, a function from a tensor to the relevance that arrives there."""
     captures = frozenset(group.outputs[0] for group in groups)
-    assignments = [resolve(query, run.clean, strict=run.strict) for query in queries]
+    assignments = {query: resolve(query, run.clean, strict=run.strict) for query in queries}
     starts, _ = seeds(run.backend, run.clean.recording, run.selection)
-    walk = Walk(run.backend, run.clean, assignments, captures)
+    found = dict(zip(assignments, run.walk(run.clean, assignments, starts, captures), strict=True))
 
     def reader(found: dict[int, Any]) -> Callable[[int], FloatArray]:
         def relevance(tensor: int) -> FloatArray:
@@ -194,7 +193,7 @@ def _walk(run: Run, queries: Sequence[Query], groups: Sequence[Group]) -> list[C
 
         return relevance
 
-    return [reader(found) for found in walk.run(starts, [query.seed for query in queries])]
+    return [reader(found[query]) for query in queries]
 
 
 def _senders(structure: Structure, tensor: int) -> str:

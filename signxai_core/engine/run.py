@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
-from signxai_core.engine.backend import Backend
+from signxai_core.engine.backend import Array, Backend, Compiler
 from signxai_core.engine.check import check_input, check_output, without_head
 from signxai_core.engine.plan import Assignment, Query, resolve
+from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.structure import Structure, analyse
 from signxai_core.engine.target import Selection, seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
-from signxai_core.specs.rules import Exact, LinearRule
+from signxai_core.specs.rules import Exact, FunctionRule, LinearRule
 
 FloatArray = npt.NDArray[Any]
 
@@ -98,7 +99,8 @@ class Run:
 
     def record(self, x: FloatArray) -> Structure:
         """Record the model on a batch and check its output."""
-        recording = without_head(self.backend.record(self.model, x))
+        record = self.backend.outline if isinstance(self.backend, Compiler) else self.backend.record
+        recording = without_head(record(self.model, x))
         check_output(self.backend, recording)
         return analyse(recording)
 
@@ -124,9 +126,9 @@ class Run:
         starts, _ = seeds(self.backend, structure.recording, selection)
         found: dict[Query, dict[int, Any]] = {}
         for queries in self._groups(assignments, structure, x):
-            chosen = [assignments[query] for query in queries]
-            walk = Walk(self.backend, structure, chosen, frozenset(activations.values()), self.step)
-            found.update(zip(queries, walk.run(starts, [query.seed for query in queries]), strict=True))
+            chosen = {query: assignments[query] for query in queries}
+            walked = self.walk(structure, chosen, starts, frozenset(activations.values()))
+            found.update(zip(queries, walked, strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
 
@@ -151,6 +153,22 @@ class Run:
             maps.append(_product(relevance, heat))
         return maps
 
+    def walk(
+        self,
+        structure: Structure,
+        assignments: Mapping[Query, Assignment],
+        starts: Mapping[str, Array],
+        captures: frozenset[int],
+    ) -> list[dict[int, Array]]:
+        """Return, per query, relevance by tensor id; compiled, where the backend can and no rule forbids it."""
+        recording, kinds = structure.recording, [query.seed for query in assignments]
+        if recording.compiled is not None and any(map(_calls_python, assignments)):
+            structure = analyse(without_head(self.backend.record(self.model, recording.values[recording.input])))
+        walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step)
+        if structure.recording.compiled is None:
+            return walk.run(starts, kinds)
+        return run_in_stages(walk, starts, kinds, (tuple(assignments), self.strict))
+
     def sample(self, sampling: Smooth | Integrate, raws: Sequence[Raw]) -> list[samplings.Moments]:
         """Return mean and variance of raw maps over variants of the input."""
         moments = [samplings.Moments() for _ in raws]
@@ -170,7 +188,7 @@ class Run:
         held: int = 2 * self.x.itemsize * sum(math.prod(value.shape) for value in recording.values.values())
         return max(1, self.max_memory // max(held, 1))
 
-    def walks(self, raws: Iterable[Raw]) -> int:
+    def walk_count(self, raws: Iterable[Raw]) -> int:
         """Return how many walks these take on the clean recording."""
         assignments: dict[Query, Assignment] = {}
         for raw in raws:
@@ -213,6 +231,12 @@ class Run:
             return _float64(self.backend, selected) - _float64(self.backend, at_origin)
         rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
         return np.asarray(rows.sum(axis=1))
+
+
+def _calls_python(query: Query) -> bool:
+    """Return whether a rule is a function, which may ask for numbers and so cannot be compiled."""
+    rules = (query.input_layer, *(entry.rule for entry in query.composite.entries))
+    return any(isinstance(rule, FunctionRule) for rule in rules)
 
 
 def _float64(backend: Backend, values: Any) -> npt.NDArray[np.float64]:

@@ -26,13 +26,14 @@ from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, Normalisat
 
 
 @attrs.define(eq=False)
-class _Stream:
+class Stream:
     """Relevance by tensor id, for the queries in ``members``."""
 
     members: tuple[int, ...]
     relevance: dict[int, Array]
 
     def add(self, tensor: int, array: Array) -> None:
+        """Add relevance that arrives at a tensor."""
         known = self.relevance.get(tensor)
         self.relevance[tensor] = array if known is None else known + array
 
@@ -57,6 +58,11 @@ class Walk:
         Ids of tensors whose relevance is wanted besides the input's.
     step
         Called with 1 after every group.
+
+    Attributes
+    ----------
+    captured
+        Relevance by query and tensor, as far as the walk has come.
     """
 
     backend: Backend
@@ -64,7 +70,7 @@ class Walk:
     assignments: Sequence[Assignment]
     captures: frozenset[int] = frozenset()
     step: Callable[[int], None] = lambda _: None
-    _captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
+    captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
 
     def run(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[dict[int, Array]]:
         """Return, per query, relevance by tensor id: the input's and the captured tensors'.
@@ -76,30 +82,40 @@ class Walk:
         kinds
             Kind of seed of each query.
         """
+        streams = self.begin(seeds, kinds)
+        for position in reversed(range(len(self.structure.groups))):
+            streams = self.visit(position, streams)
+            self.step(1)
+        self.finish(streams)
+        return self.found(self.captured)
+
+    def begin(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[Stream]:
+        """Return the streams at the output; parameters as in :meth:`run`."""
         output = self.structure.recording.output
         by_kind: dict[str, list[int]] = {}
         for index, kind in enumerate(kinds):
             by_kind.setdefault(kind, []).append(index)
-        streams = [_Stream(tuple(members), {output: seeds[kind]}) for kind, members in by_kind.items()]
-        for position in reversed(range(len(self.structure.groups))):
-            streams = self._visit(position, streams)
-            self.step(1)
+        return [Stream(tuple(members), {output: seeds[kind]}) for kind, members in by_kind.items()]
+
+    def finish(self, streams: Sequence[Stream]) -> None:
+        """Capture what has arrived at the input."""
         source = self.structure.recording.input
         for stream in streams:
             self._capture(stream, source, stream.relevance.get(source))
+
+    def found(self, captured: Mapping[tuple[int, int], Array]) -> list[dict[int, Array]]:
+        """Return relevance by query and tensor as one mapping per query."""
+        tensors = {self.structure.recording.input, *self.captures}
         return [
-            {
-                tensor: self._captured[query, tensor]
-                for tensor in {source, *self.captures}
-                if (query, tensor) in self._captured
-            }
+            {tensor: captured[query, tensor] for tensor in tensors if (query, tensor) in captured}
             for query in range(len(self.assignments))
         ]
 
-    def _visit(self, position: int, streams: list[_Stream]) -> list[_Stream]:
+    def visit(self, position: int, streams: Sequence[Stream]) -> list[Stream]:
+        """Take streams through one group of operations."""
         group = self.structure.groups[position]
         linear = Linear(self.backend, self.structure, group)
-        visited: list[_Stream] = []
+        visited: list[Stream] = []
         for stream in streams:
             if stream.relevance.keys().isdisjoint(group.outputs):
                 visited.append(stream)
@@ -108,12 +124,12 @@ class Walk:
             for member in stream.members:
                 by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
             for rules, members in by_rules.items():
-                part = _Stream(tuple(members), dict(stream.relevance))
+                part = Stream(tuple(members), dict(stream.relevance))
                 self._step(part, group, rules, linear)
                 visited.append(part)
         return visited
 
-    def _step(self, stream: _Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
+    def _step(self, stream: Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
         if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):
             relevance = self._take(stream, group.outputs)[0]
             self._give(stream, group.inputs, _linear(linear, rules[0], relevance))
@@ -143,18 +159,18 @@ class Walk:
         alone = linear if group.operations == (operation,) else Linear(self.backend, self.structure, Group(operation))
         return _linear(alone, rule, relevances[0])
 
-    def _take(self, stream: _Stream, tensors: Sequence[int]) -> list[Array | None]:
+    def _take(self, stream: Stream, tensors: Sequence[int]) -> list[Array | None]:
         """Remove and return the relevance of tensors; all their consumers have been visited."""
         taken = [stream.relevance.pop(tensor, None) for tensor in tensors]
         for tensor, relevance in zip(tensors, taken, strict=True):
             self._capture(stream, tensor, relevance)
         return taken
 
-    def _give(self, stream: _Stream, tensors: Sequence[int], relevances: Sequence[Array]) -> None:
+    def _give(self, stream: Stream, tensors: Sequence[int], relevances: Sequence[Array]) -> None:
         for tensor, relevance in zip(tensors, relevances, strict=True):
             stream.add(tensor, relevance)
 
-    def _capture(self, stream: _Stream, tensor: int, relevance: Array | None) -> None:
+    def _capture(self, stream: Stream, tensor: int, relevance: Array | None) -> None:
         if relevance is not None and (tensor in self.captures or tensor == self.structure.recording.input):
             for member in stream.members:
-                self._captured[member, tensor] = relevance
+                self.captured[member, tensor] = relevance

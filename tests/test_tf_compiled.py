@@ -1,0 +1,174 @@
+"""Compiled forward passes and walks: the same maps as operation by operation, and never stale."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import signxai_core as sx
+from signxai_core.specs import Composite, Entry, FunctionRule, MethodSpec, Where
+
+keras = pytest.importorskip("keras")
+import tensorflow as tf  # noqa: E402
+from tf_nets import golden, relative, subclassed  # noqa: E402
+
+from signxai_tf import parts, trace  # noqa: E402
+from signxai_tf.backend import TensorFlowBackend  # noqa: E402
+
+L = keras.layers
+METHODS = [
+    "gradient",
+    "guided_grad_cam",
+    "deconvnet",
+    "smoothgrad",
+    "integrated_gradients",
+    "lrp_epsilon_0_1",
+    "lrpsign_epsilon_0_25_std_x",
+    "lrp_alpha_2_beta_1",
+    "lrp_gamma_0_25",
+    "zblrp_epsilon_0_1",
+    "w2lrp_sequential_composite_a",
+]
+OPTIONS = {"low": -2.0, "high": 2.0}
+
+
+def layered(*layers, shape=(8, 8, 4)):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input(shape, dtype="float64"), *layers, L.Flatten(), L.Dense(3, dtype="float64")])
+    return model, np.random.default_rng(0).normal(size=(2, *shape))
+
+
+def layer(name, *arguments, **options):
+    return getattr(L, name)(*arguments, dtype="float64", **options)
+
+
+MODELS = {
+    "golden": lambda: golden("cnn_digits")[:2],
+    "subclassed": lambda: subclassed(bias=True),
+    "grouped": lambda: layered(layer("Conv2D", 4, 3, groups=2, activation="gelu")),
+    "dilated": lambda: layered(layer("Conv2D", 4, 3, dilation_rate=2), layer("BatchNormalization"), layer("ReLU")),
+    "transposed": lambda: layered(layer("Conv2DTranspose", 4, 3, strides=2, activation="silu")),
+    "depthwise": lambda: layered(layer("DepthwiseConv2D", 3, activation="elu"), layer("AveragePooling2D", 2)),
+    "series": lambda: layered(
+        layer("Conv1D", 4, 3, activation="relu"), layer("MaxPooling1D", 2), layer("LSTM", 4), shape=(9, 2)
+    ),
+}
+
+
+def compiled(model, x):
+    return TensorFlowBackend().outline(model, x).compiled is not None
+
+
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setattr(trace, "WORTH_COMPILING", 0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_same_maps_as_operation_by_operation(name, monkeypatch):
+    model, x = MODELS[name]()
+    methods = [method for method in METHODS if name != "series" or "lrp" not in method]
+    methods = [method for method in methods if name == "golden" or "cam" not in method]
+    options = OPTIONS if any("zblrp" in method for method in methods) else {}
+    monkeypatch.setattr(trace, "WORTH_COMPILING", 2**30)
+    plain = sx.explain_many(model, x, methods, samples=3, steps=3, **options)
+    assert not compiled(model, x)
+    monkeypatch.setattr(trace, "WORTH_COMPILING", 0)
+    found = sx.explain_many(model, x, methods, samples=3, steps=3, **options)
+    assert compiled(model, x)
+    for method in methods:
+        assert relative(found[method].relevance, plain[method].relevance) < 1e-12, method
+        assert found[method].plan == plain[method].plan
+
+
+@pytest.mark.usefixtures("always")
+def test_every_call_gives_the_same_numbers():
+    model, x = subclassed(bias=True)
+    one = sx.explain(model, x, "lrp_epsilon_0_1").relevance
+    many = sx.explain_many(model, x, ["lrp_epsilon_0_1", "lrp_z", "gradient"])["lrp_epsilon_0_1"].relevance
+    found = {}
+
+    def call(number):
+        found[number] = sx.explain(model, x, "lrp_epsilon_0_1").relevance
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for again in found.values():
+        np.testing.assert_array_equal(again, one)
+    assert relative(many, one) < 1e-14  # another graph, in which TensorFlow may have merged other operations
+
+
+@pytest.mark.usefixtures("always")
+def test_weights_are_read_in_every_run():
+    model, x = MODELS["dilated"]()
+    before = sx.explain(model, x, "lrp_alpha_2_beta_1").relevance
+    weights = [np.random.default_rng(3).uniform(0.1, 1, weight.shape) for weight in model.get_weights()]
+    model.set_weights(weights)
+    after = sx.explain(model, x, "lrp_alpha_2_beta_1").relevance
+    fresh = MODELS["dilated"]()[0]
+    fresh.set_weights(weights)
+    np.testing.assert_array_equal(after, sx.explain(fresh, x, "lrp_alpha_2_beta_1").relevance)
+    assert relative(before, after) > 0.1
+
+
+@pytest.mark.usefixtures("always")
+def test_a_walk_is_the_same_in_few_and_in_many_stages(monkeypatch):
+    model, x = subclassed(bias=True)
+    methods = ["gradient", "lrp_z", "lrp_alpha_2_beta_1", "lrpsign_z"]
+    few = sx.explain_many(model, x, methods)
+    monkeypatch.setattr("signxai_core.engine.stages._VISITS", 1)
+    steps = []
+    other, _ = subclassed(bias=True)
+    many = sx.explain_many(other, x, methods, progress=lambda done, total: steps.append((done, total)))
+    for method in methods:
+        assert relative(many[method].relevance, few[method].relevance) < 1e-14
+    assert len(steps) > 5
+    assert steps[-1][0] == steps[-1][1]
+
+
+@pytest.mark.usefixtures("always")
+def test_large_dense_weights_are_mapped_in_parts(monkeypatch):
+    model, x = layered()
+    whole = sx.explain(model, x, "lrp_alpha_2_beta_1").relevance
+    monkeypatch.setattr(parts, "PART", 100)
+    same, _ = layered()
+    assert relative(sx.explain(same, x, "lrp_alpha_2_beta_1").relevance, whole) < 1e-12
+
+
+@pytest.mark.usefixtures("always")
+def test_rules_that_are_functions_are_called_with_numbers():
+    model, x = layered()
+    rule = FunctionRule(f"{__name__}:numbers")
+    spec = MethodSpec(family="lrp", composite=Composite((Entry(Where(kinds={"dense"}), rule),)), seed="logit")
+    SEEN.clear()
+    sx.explain(model, x, spec)
+    assert SEEN == [True]
+
+
+SEEN: list[bool] = []
+
+
+def numbers(context):
+    SEEN.append(tf.is_tensor(context.relevance) and not tf.is_symbolic_tensor(context.relevance))
+    (pulled,) = context.pull(context.arrays.divide(context.relevance, context.z))
+    return context.x[0] * pulled
+
+
+@pytest.mark.usefixtures("always")
+def test_a_model_whose_operations_depend_on_its_numbers_is_not_compiled():
+    weight = tf.Variable(np.eye(3))
+
+    @tf.function
+    def model(x):
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: x @ weight, lambda: 2 * x @ weight)
+
+    x = np.ones((2, 3))
+    assert not compiled(model, x)
+    np.testing.assert_allclose(sx.explain(model, x, "gradient", 1, backend="tensorflow").relevance[:, 1], 1)
+    np.testing.assert_allclose(sx.explain(model, -x, "gradient", 1, backend="tensorflow").relevance[:, 1], 2)
