@@ -73,12 +73,11 @@ def number(backend: Backend, value: float, like: Array) -> Array:
 def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array) -> Array:
     """Return ``z`` moved away from 0 by what its sample as a whole allows."""
     backend = linear.backend
-    rows = _rows(linear, z)
+    size = backend.abs(_rows(linear, z))
     if stabiliser.scale == "std":
-        deviation = backend.std(_rows(linear, linear.padded_x[0]), 1)
-        size = backend.abs(rows) + stabiliser.epsilon * deviation
+        size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.padded_x[0]), 1)
     else:
-        size = backend.maximum(backend.abs(rows), stabiliser.epsilon * backend.max(backend.abs(rows), 1))
+        size = backend.maximum(size, stabiliser.epsilon * backend.max(size, 1))
     return backend.copysign(backend.reshape(size, tuple(z.shape)), z)
 
 
