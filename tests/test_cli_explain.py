@@ -42,6 +42,18 @@ def _model(place):
     return sys.modules[place]
 
 
+def test_limits_change_no_map_and_are_not_noted(place, tmp_path, monkeypatch):
+    seen = []
+    explain_many = sx.explain_many
+    monkeypatch.setattr(sx, "explain_many", lambda *args, **given: seen.append(given) or explain_many(*args, **given))
+    for folder, limits in (("all", ()), ("parts", ("--batch-size", "1", "--max-memory", "1000"))):
+        succeed("explain", f"{place}:images", "x.npy", "-m", "smoothgrad", "-o", folder, "--pictures", "none", *limits)
+    assert [(given["batch_size"], given["max_memory"]) for given in seen] == [(None, None), (1, 1000)]
+    files = [np.load(tmp_path / folder / "explanations.npz", allow_pickle=False) for folder in ("all", "parts")]
+    np.testing.assert_allclose(files[1]["maps/smoothgrad"], files[0]["maps/smoothgrad"], rtol=1e-4, atol=1e-6)
+    assert str(files[1]["metadata"]) == str(files[0]["metadata"])
+
+
 def test_metadata_suffice_to_recompute(place, tmp_path):
     np.save("mu.npy", np.full((1, 8, 8), 0.25))
     succeed(

@@ -182,6 +182,8 @@ def explain(
     backend: options.BackendOption = None,
     seed: options.SeedOption = None,
     strict: options.StrictOption = True,
+    batch_size: options.BatchSizeOption = None,
+    max_memory: options.MaxMemoryOption = None,
     set_: options.SetOption = None,
     rule: options.RuleOption = None,
     layout: options.LayoutOption = None,
@@ -221,6 +223,7 @@ def explain(
         layout=place,
         pictures=pictures,
         overwrite=overwrite,
+        limits={"batch_size": batch_size, "max_memory": max_memory},
     )
     running.run(job, Console(), Console(stderr=True))
 

@@ -85,6 +85,12 @@ TargetOption = Annotated[
 ]
 ConventionOption = Annotated[Convention, typer.Option(help="Textbook definitions, or those of signxai 1.x.")]
 BackendOption = Annotated[str | None, typer.Option(help="Backend, where the model's class does not tell.")]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="Samples explained at a time; all by default.")
+]
+MaxMemoryOption = Annotated[
+    int | None, typer.Option("--max-memory", min=1, help="Bytes for the walks of many methods; 512 MiB by default.")
+]
 SeedOption = Annotated[Seed | None, typer.Option(help="Start of the backward pass; default: the method's own.")]
 StrictOption = Annotated[bool, typer.Option("--strict/--no-strict", help="Refuse operations without a rule.")]
 SetOption = Annotated[
@@ -179,7 +185,7 @@ def target(text: str | None) -> int | list[int] | None:
 
 
 #: Arguments of ``explain`` that have an option of their own.
-_OPTIONS = {"target", "convention", "backend", "seed", "strict", "progress"}
+_OPTIONS = {"target", "convention", "backend", "seed", "strict", "progress", "batch_size", "max_memory"}
 
 
 def parameters(assignments: Sequence[str] | None) -> dict[str, Any]:
@@ -190,7 +196,7 @@ def parameters(assignments: Sequence[str] | None) -> dict[str, Any]:
         if not equals or not key.isidentifier():
             raise typer.BadParameter(f"expected key=value, got {assignment!r}", param_hint="--set")
         if key in _OPTIONS:
-            raise ParameterError(f"{key!r} is no parameter of a method; use the option --{key}")
+            raise ParameterError(f"{key!r} is no parameter of a method; use the option --{key.replace('_', '-')}")
         if key in found:
             raise ParameterError(f"the parameter {key!r} is given twice")
         found[key] = _value(text)

@@ -47,6 +47,7 @@ class Job:
     layout: Layout
     pictures: Pictures
     overwrite: bool
+    limits: dict[str, int | None] = attrs.field(factory=dict)
 
 
 def run(job: Job, out: Console, err: Console) -> None:
@@ -71,7 +72,12 @@ def run(job: Job, out: Console, err: Console) -> None:
 def _compute(job: Job, err: Console) -> outputs.Result:
     with bar(err, "explaining") as progress:
         explanations = explain(
-            job.model, job.inputs.array, job.selection.names, job.rules, progress, {**job.request, **job.parameters}
+            job.model,
+            job.inputs.array,
+            job.selection.names,
+            job.rules,
+            progress,
+            {**job.request, **job.limits, **job.parameters},
         )
     for warning in dict.fromkeys(text for e in explanations.values() for text in e.plan.warnings):
         err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
