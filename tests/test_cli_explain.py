@@ -49,9 +49,12 @@ def test_limits_change_no_map_and_are_not_noted(place, tmp_path, monkeypatch):
     for folder, limits in (("all", ()), ("parts", ("--batch-size", "1", "--max-memory", "1000"))):
         succeed("explain", f"{place}:images", "x.npy", "-m", "smoothgrad", "-o", folder, "--pictures", "none", *limits)
     assert [(given["batch_size"], given["max_memory"]) for given in seen] == [(None, None), (1, 1000)]
-    files = [np.load(tmp_path / folder / "explanations.npz", allow_pickle=False) for folder in ("all", "parts")]
-    np.testing.assert_allclose(files[1]["maps/smoothgrad"], files[0]["maps/smoothgrad"], rtol=1e-4, atol=1e-6)
-    assert str(files[1]["metadata"]) == str(files[0]["metadata"])
+    found = []
+    for folder in ("all", "parts"):
+        with np.load(tmp_path / folder / "explanations.npz", allow_pickle=False) as file:
+            found.append(dict(file))
+    np.testing.assert_allclose(found[1]["maps/smoothgrad"], found[0]["maps/smoothgrad"], rtol=1e-4, atol=1e-6)
+    assert str(found[1]["metadata"]) == str(found[0]["metadata"])
 
 
 def test_metadata_suffice_to_recompute(place, tmp_path):
