@@ -137,7 +137,10 @@ class Backend(Protocol):
         """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""
 
     def linear(self, operation: Operation, inputs: Sequence[Array], weight: Array | None) -> Array:
-        """Return the operation of other inputs with another weight, and without bias."""
+        """Return the operation of other inputs with another weight, and without bias.
+
+        With a weight, it is a new array, which the engine may write to.
+        """
 
     def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
         """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
