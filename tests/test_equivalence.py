@@ -142,6 +142,8 @@ def _keeps_weights(rule):
 @given(st.data())
 def test_random_rules(data):
     network = data.draw(strategies.networks(), "network")
+    # Frameworks add two tensors at a time: a rule for sums is applied once for each of them.
+    assume(all(len(node.inputs) == 2 for node in network.nodes if isinstance(node, net.Add)))
     x = data.draw(strategies.inputs(network), "x")
     input_layer = data.draw(st.none() | strategies.rules(), "input layer")
     spec = MethodSpec(family="lrp", composite=data.draw(composites(), "composite"), input_layer=input_layer)
