@@ -195,7 +195,7 @@ def _same_maps(example, method, right, maps, models, tally):
 
 
 def is_open(network, spec):
-    """Return whether METHODS leaves open what is right; see test_differences."""
+    """Return whether the definitions leave open what is right; see test_differences."""
     rules = [rule for rule in (spec.input_layer, *(e.rule for e in spec.composite.entries)) if isinstance(rule, Rule)]
     padded = any(getattr(node, "mode", "zeros") != "zeros" for node in network.nodes)
     return padded and any(rule.stabiliser.scale == "std" for rule in rules)

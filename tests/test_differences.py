@@ -1,6 +1,6 @@
 """Where engine and reference are known to differ: an agreement fails here, and the entry goes.
 
-Either METHODS leaves open what is right, or one side is wrong; each entry is the smallest example.
+Either the definitions leave open what is right, or one side is wrong; each entry is the smallest example.
 """
 
 from __future__ import annotations

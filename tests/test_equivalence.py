@@ -51,9 +51,9 @@ def test_the_same_examples(example):
 
 
 def test_fresh_examples(fresh_seed, pytestconfig):
-    compare = given(examples())(lambda example: check(example, tally=TALLY))
     rounds = 0
     while (missing := PAIRS - len(TALLY.pairs)) > 0:
+        compare = given(examples())(lambda example: check(example, tally=TALLY))
         seed(fresh_seed + rounds)(settings(SETTINGS, max_examples=20 + missing // 3)(compare))()
         rounds += 1
     pytestconfig.get_terminal_writer().line(f"\n{TALLY}")
