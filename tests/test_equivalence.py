@@ -14,6 +14,7 @@ import re
 import numpy as np
 import pytest
 from equivalence import Example, Tally, check, examples, is_open, targets
+from function_rules import make_epsilon, make_stronger
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 from rounding import movement
@@ -25,6 +26,7 @@ from signxai_core.specs import (
     Composite,
     Entry,
     Exact,
+    FunctionRule,
     MethodSpec,
     Mix,
     Pass,
@@ -113,18 +115,17 @@ def test_what_was_different_once(name):
 # --- rules that nobody registered ---
 
 
+FUNCTIONS = st.builds(make_epsilon, st.sampled_from((0.1, 0.5))) | st.builds(make_stronger, st.sampled_from((1.0, 2.0)))
+
+
 @st.composite
-def composites(draw):
+def composites(draw, rules):
     """Draw a composite: rules by kind, position and path; sums and pooling with a rule of their own."""
-    unweighted = draw(strategies.rules().filter(_keeps_weights))
     entries = [
-        Entry(Where(position=draw(st.sampled_from(("first", "last")))), draw(strategies.rules())),
-        Entry(
-            Where(kinds={"convolution"}, path=draw(st.sampled_from(("*0", "*1", "conv*", "nothing")))),
-            draw(strategies.rules()),
-        ),
-        Entry(Where(kinds=WEIGHTED), draw(strategies.rules())),
-        Entry(Where(kinds=UNWEIGHTED), unweighted),
+        Entry(Where(position=draw(st.sampled_from(("first", "last")))), draw(rules)),
+        Entry(Where(kinds={"convolution"}, path=draw(st.sampled_from(("*0", "*1", "conv*", "nothing")))), draw(rules)),
+        Entry(Where(kinds=WEIGHTED), draw(rules)),
+        Entry(Where(kinds=UNWEIGHTED), draw(rules.filter(_keeps_weights))),
         Entry(Where(functions={"relu"}), Exact(clip=True)),
         Entry(Where(kinds={"activation", "dropout"}), Pass()),
         Entry(Where(kinds={"max_pooling", "shape", "softmax"}), Exact()),
@@ -134,19 +135,22 @@ def composites(draw):
 
 
 def _keeps_weights(rule):
+    if isinstance(rule, FunctionRule):
+        return True
     mixes = all(isinstance(term.weight, Mix) for share in rule.shares for term in share.terms)
     return mixes and rule.stabiliser.scale != "std"
 
 
+@pytest.mark.parametrize("rules", [strategies.rules(), FUNCTIONS], ids=["values", "functions"])
 @settings(SETTINGS, max_examples=30, derandomize=True)
-@given(st.data())
-def test_random_rules(data):
+@given(data=st.data())
+def test_random_rules(rules, data):
     network = data.draw(strategies.networks(), "network")
     # Frameworks add two tensors at a time: a rule for sums is applied once for each of them.
     assume(all(len(node.inputs) == 2 for node in network.nodes if isinstance(node, net.Add)))
     x = data.draw(strategies.inputs(network), "x")
-    input_layer = data.draw(st.none() | strategies.rules(), "input layer")
-    spec = MethodSpec(family="lrp", composite=data.draw(composites(), "composite"), input_layer=input_layer)
+    input_layer = data.draw(st.none() | rules, "input layer")
+    spec = MethodSpec(family="lrp", composite=data.draw(composites(rules), "composite"), input_layer=input_layer)
     assume(not is_open(network, spec))
     target, start = data.draw(targets(network, len(x)), "target"), data.draw(st.sampled_from(("one", "logit")), "seed")
     check(Example(network, x, (spec,), target=target, seed=start))
