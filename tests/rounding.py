@@ -15,12 +15,14 @@ from unittest.mock import patch
 import attrs
 import numpy as np
 
-from signxai_core.testing import Network, explain
+from signxai_core.testing import Network, explain, nonlinear
 from signxai_core.testing.linear import Linear
 
 #: Largest relative move, in units of rounding: some ten sums of some ten terms stand between input and map.
 _UNITS = 16
 _DRAWS = 16
+#: Activations whose slope is a difference of numbers near 1, such as 1 − tanh², and rounded like them.
+_SATURATING = frozenset({"tanh", "sigmoid", "elu", "softplus", "gelu", "silu"})
 
 
 def movement(network, x, spec, target, seed, dtype):
@@ -42,8 +44,13 @@ def _noisy(array, random, size):
 
 @contextlib.contextmanager
 def _rounded(random, size):
-    matrix, constant = Linear.matrix, Linear.constant
+    matrix, constant, slope = Linear.matrix, Linear.constant, nonlinear.slope
+
+    def noisy_slope(node, v):
+        return slope(node, v) + (size * random.uniform(-1, 1) if node.of in _SATURATING else 0.0)
+
     with (
+        patch.object(nonlinear, "slope", noisy_slope),
         patch.object(Linear, "matrix", lambda *given: _noisy(matrix(*given), random, size)),
         patch.object(Linear, "constant", lambda *given: _noisy(constant(*given), random, size)),
     ):

@@ -211,3 +211,13 @@ def test_rounding_moves_what_nearly_cancels():
     assert moved(1, "float32") < 1e-5
     assert moved(-1 + 2**-10, "float32") > 0.01 * 2**10 * 1e-4
     assert moved(-1 + 2**-10, "float64") < 1e-8
+
+
+def test_a_saturated_activation_has_no_slope_in_float32():
+    weight = np.diag([14.0, 14.0])  # tanh(14) is 1 − 1e-12
+    nodes = [net.Dense(name="in", weight=weight), net.Activation(name="tanh", inputs="in", of="tanh")]
+    network = net.Network([*nodes, net.Dense(name="out", inputs="tanh", weight=[[1.0, 0.5]])], (2,))
+    example = Example(network, np.ones((1, 2)), ("gradient",))
+    tally = Tally()
+    check(example, tally=tally)
+    assert tally.rounding == {"float32": 1}
