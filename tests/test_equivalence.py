@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 import pytest
-from equivalence import Example, Tally, check, examples, is_open, targets
+from equivalence import TOLERANCES, Example, Tally, check, examples, is_open, targets
 from function_rules import make_epsilon, make_stronger
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
@@ -32,8 +32,8 @@ from signxai_core.specs import (
     Pass,
     Where,
 )
+from signxai_core.testing import explain, strategies
 from signxai_core.testing import network as net
-from signxai_core.testing import strategies
 
 PAIRS = int(os.environ.get("SIGNXAI_PAIRS", "500"))
 TALLY = Tally()
@@ -154,6 +154,13 @@ def test_random_rules(rules, data):
     assume(not is_open(network, spec))
     target, start = data.draw(targets(network, len(x)), "target"), data.draw(st.sampled_from(("one", "logit")), "seed")
     check(Example(network, x, (spec,), target=target, seed=start))
+    # NumPy's backend has one type, so that it is no side of an example.
+    found = sx.explain(network, x, spec, target, seed=start, backend="numpy")
+    wanted = explain(network, x, spec, found.target, start).relevance
+    apart, largest = np.abs(found.relevance - wanted).max(), np.abs(wanted).max()
+    if apart > TOLERANCES["float64"] * largest:
+        moved = movement(network, x, spec, found.target, start, "float64")
+        assert apart <= moved or moved > largest / 10, f"numpy: {apart:.2e} of {largest:.2e}"
 
 
 # --- what the suite has to catch ---
