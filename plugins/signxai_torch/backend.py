@@ -11,6 +11,7 @@ from torch import Tensor
 
 from signxai_core.engine.backend import Operation, Recording
 from signxai_core.errors import TargetError, UnsupportedOperationError
+from signxai_torch import derivatives
 from signxai_torch.arrays import asarray, floating_type, prepare, to_numpy, to_tensor
 from signxai_torch.calls import Call, Layout, differentiate, plain
 from signxai_torch.parts import PART, InParts
@@ -42,7 +43,8 @@ class TorchBackend:
         call: Call = operation.call
         with torch.inference_mode(False):
             if call.linear is None:
-                return call.gradients([relevance])
+                with torch.no_grad():
+                    return call.gradients([relevance])
             if isinstance(weight, InParts):
                 with torch.no_grad():
                     return (weight.pull(relevance),)
@@ -50,9 +52,7 @@ class TorchBackend:
             layout = call.layout
             if layout is not None and isinstance(weight, Tensor):
                 with torch.no_grad():
-                    if operation.kind == "convolution":
-                        return (_pull_convolution(layout, weight, relevance, call.local_inputs[0].detach()),)
-                    return (relevance @ (weight if layout.outer == 0 else weight.T),)
+                    return (derivatives.pull(layout, weight, relevance, call.local_inputs[0].detach()),)
             with torch.enable_grad():
                 inputs = [torch.zeros_like(x).requires_grad_() for x in call.local_inputs]
                 used = None if weight is None else plain(weight)
@@ -61,7 +61,7 @@ class TorchBackend:
     def vjp(self, operation: Operation, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input."""
         call: Call = operation.call
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), torch.no_grad():
             return call.gradients(cotangents)
 
     def apply(self, operation: Operation, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -69,6 +69,10 @@ class TorchBackend:
         call: Call = operation.call
         with torch.inference_mode(False), torch.no_grad():
             return tuple(y.detach() for y in call.outputs_of(call.recorded(inputs)))
+
+    def forget(self, operation: Operation) -> None:
+        """Drop the arrays that the operation's handle keeps; only ``apply`` may be asked of it from now on."""
+        operation.call.forget()
 
     def map_weight(
         self, operation: Operation, function: Callable[[Tensor], Tensor], weight: Tensor
@@ -176,22 +180,6 @@ def _linear(operation: Operation, inputs: Sequence[Tensor], weight: Tensor | Non
     if call.linear is None:
         return call.outputs_of(call.recorded(inputs))[0]
     return cast("Tensor", call.linear(inputs, operation.parameters.get("weight") if weight is None else weight))
-
-
-def _pull_convolution(layout: Layout, weight: Tensor, relevance: Tensor, x: Tensor) -> Tensor:
-    """Gradient of a convolution at its input, and nothing else.
-
-    With ``padding="same"`` and an even kernel, PyTorch pads one more at the end than at the start.
-    """
-    crop = x.shape
-    if layout.same:
-        dilation = layout.convolution[2]
-        odd = [d * (k - 1) % 2 for d, k in zip(dilation, weight.shape[2:], strict=True)]
-        x = x.new_zeros(1).expand(*x.shape[:2], *(n + o for n, o in zip(x.shape[2:], odd, strict=True)))
-    result: Tensor = torch.ops.aten.convolution_backward(
-        relevance, x, weight, None, *layout.convolution, [True, False, False]
-    )[0]
-    return result[tuple(slice(0, n) for n in crop)]
 
 
 def _grouped(weight: Tensor, layout: Layout) -> Tensor:

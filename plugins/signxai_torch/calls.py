@@ -107,7 +107,11 @@ class Layout:
     same: bool = False
 
 
-@attrs.frozen(eq=False)
+#: Vector-Jacobian product of an operation with one output.
+Derivative = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+@attrs.define(eq=False)
 class Call:
     """Backend's handle of an operation.
 
@@ -116,13 +120,16 @@ class Call:
     recorded
         As it was called, at inference and not in place.
     local_inputs, local_outputs
-        Ends of the operation's own graph; no other operation's graph is connected to it.
+        Ends of the operation's own graph; no other operation's graph is connected to it. Without
+        outputs it has none, and ``derivative`` or another run takes its place.
     positions
-        Places of ``local_outputs`` among all tensors that the function returns.
+        Places of the outputs among all tensors that the function returns.
     linear
         The same without bias and with a slot for the weight; ``None`` where ``recorded`` is that.
     layout
         Layout of the weight, where it is one that the backend knows.
+    derivative
+        The derivative at the recorded point, where it is written out.
     """
 
     recorded: Invocation
@@ -131,11 +138,26 @@ class Call:
     positions: tuple[int, ...]
     linear: Invocation | None = None
     layout: Layout | None = None
+    derivative: Derivative | None = None
 
     def gradients(self, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Return the vector-Jacobian product at the recorded point."""
+        if self.derivative is not None and cotangents[0] is not None:
+            return self.derivative(cotangents[0])
+        if not self.local_outputs:
+            self._build()
         pairs = [(o, c) for o, c in zip(self.local_outputs, cotangents, strict=True) if c is not None]
         return differentiate(pairs, self.local_inputs, retain=True)
+
+    def _build(self) -> None:
+        """Run the operation again, for its graph."""
+        with torch.enable_grad():
+            self.local_inputs = tuple(x.detach().requires_grad_() for x in self.local_inputs)
+            self.local_outputs = self.outputs_of(self.recorded(self.local_inputs))
+
+    def forget(self) -> None:
+        """Drop every recorded number."""
+        self.local_inputs, self.local_outputs, self.derivative = (), (), None
 
     def outputs_of(self, result: Any) -> tuple[Tensor, ...]:
         """Return the recorded outputs among what the function returned."""

@@ -22,6 +22,7 @@ from signxai_torch import vocabulary
 from signxai_torch.calls import ATOMS, Call, Invocation, Slot, plain, rebuild, tensors_of
 from signxai_torch.checks import check_shapes
 from signxai_torch.classify import classify
+from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, memory
 from signxai_torch.rewrite import at_inference
@@ -126,8 +127,11 @@ class Run(TorchFunctionMode):
         recorded = Invocation(*at_inference(self.last, func, args, kwargs, self.path))
         if ledger.owned:
             ledger.owned -= {memory(constant) for constant in tensors_of((recorded.args, recorded.kwargs))}
-        inputs = tuple(ledger.value(tensor).detach().requires_grad_() for tensor in originals)
+        inputs = tuple(ledger.value(tensor) for tensor in originals)
         check_shapes(self.last, recorded, inputs, self.path)
+        if not tainted and is_direct(self.last, recorded, inputs):
+            return self._direct(recorded, inputs, originals)
+        inputs = tuple(value.detach().requires_grad_() for value in inputs)
         with self._plain_graph:
             result = recorded(inputs)
         tensors = tensors_of(result)
@@ -146,6 +150,18 @@ class Run(TorchFunctionMode):
                 **{name: getattr(traits, name) for name in _TRAITS},
             )
         return _replace(result, iter(handed))
+
+    def _direct(self, recorded: Invocation, inputs: tuple[Tensor, ...], originals: list[Tensor]) -> Tensor:
+        """Do what :meth:`call` does for a function with one tensor as result, without a graph of its own."""
+        result: Tensor = recorded(inputs)
+        if result is inputs[0]:
+            return originals[0]
+        handed = self.ledger.bind(result.detach().requires_grad_(), result)
+        node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=(result,))
+        traits = classify(node, tainted=False)
+        call = Call(recorded, inputs, (), (0,), traits.linear, traits.layout, derivative(node, traits))
+        self._operation(call, originals, [handed], **{name: getattr(traits, name) for name in _TRAITS})
+        return handed
 
     def _plain(self, func: Callable[..., Any], args: Any, kwargs: Any, *, tainted: bool) -> Any:
         """Run a function through which no derivative goes."""

@@ -86,6 +86,13 @@ class Operation:
         return f"{self.path} ({self.function})" if self.path else self.function
 
 
+@attrs.frozen(eq=False)
+class Released:
+    """What stands in :attr:`Recording.values` for an array that no walk needs any more."""
+
+    shape: tuple[int, ...]
+
+
 @attrs.frozen(eq=False, kw_only=True)
 class Recording:
     """What a model did with one batch.
@@ -95,7 +102,8 @@ class Recording:
     operations
         In the order of execution; those that the output does not depend on may be among them.
     values
-        Native arrays by tensor id: every input and output of every operation.
+        Native arrays by tensor id: every input and output of every operation. The last walk puts
+        :class:`Released` in the place of those that it is done with.
     input, output
         Ids of the model's input and output.
     batch
@@ -111,7 +119,7 @@ class Recording:
     """
 
     operations: tuple[Operation, ...]
-    values: Mapping[int, Array]
+    values: dict[int, Array]
     input: int
     output: int
     batch: int
@@ -143,7 +151,10 @@ class Backend(Protocol):
         """
 
     def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
-        """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
+        """Return the vector-Jacobian product of :meth:`linear`, one array per input.
+
+        Of an operation with a weight it is a new array, which the engine may write to.
+        """
 
     def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input.
@@ -153,6 +164,9 @@ class Backend(Protocol):
 
     def apply(self, operation: Operation, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run the operation, as recorded (with its bias), on other inputs."""
+
+    def forget(self, operation: Operation) -> None:
+        """Drop the arrays that the operation's handle keeps; only ``apply`` may be asked of it from now on."""
 
     def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
         """Return ``function(weight)``, elementwise; it is only handed to :meth:`linear` and :meth:`pull`.
@@ -211,6 +225,9 @@ class Backend(Protocol):
 
 class BackendDefaults:
     """What a backend may inherit: entries that need speed only where the framework has it to give."""
+
+    def forget(self, operation: Operation) -> None:
+        """Drop nothing: a handle that keeps no arrays has none to drop."""
 
     def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
         """Return ``function(weight)``."""

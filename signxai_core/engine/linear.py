@@ -155,8 +155,32 @@ class Linear:
         up, down = (self.backend.asarray(np.asarray(slope), x) for slope in (cell.positive, cell.negative))
         return self.backend.where(x >= 0, up, down)
 
-    def pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
-        """Return the vector-Jacobian product of the map with weight ``cell(W)``, per input."""
+    def times(self, pulled: Array, factor: Array | float) -> Array:
+        """Return something that :meth:`pull` returned, and that is not used again, times a factor."""
+        if isinstance(factor, float) and factor == 1:
+            return pulled
+        if self._pulls_anew:
+            pulled *= factor
+            return pulled
+        return pulled * factor
+
+    def added(self, pulled: Array, other: Array) -> Array:
+        """Return something that :meth:`pull` returned, and that is not used again, plus another array."""
+        if self._pulls_anew:
+            pulled += other
+            return pulled
+        return pulled + other
+
+    @property
+    def _pulls_anew(self) -> bool:
+        """Whether :meth:`pull` returns arrays of its own: an addition pulls what it is given."""
+        return self.group.core.kind in _DIAGONAL or "weight" in self.group.core.parameters
+
+    def pull(self, cell: WeightCell, t: Array, factor: float = 1.0) -> tuple[Array, ...]:
+        """Return ``factor`` times the vector-Jacobian product of the map with weight ``cell(W)``, per input."""
+        return tuple(self.times(pulled, factor) for pulled in self._pull(cell, t))
+
+    def _pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
         core = self.group.core
         if core.kind in _DIAGONAL:
             return (t * self._weight(cell),)

@@ -7,6 +7,7 @@ Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,10 +27,9 @@ def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array,
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
-            factor = share.weight * term.sign
-            parts = [part if factor == 1 else factor * part for part in linear.pull(term.weight, t)]
+            parts = linear.pull(term.weight, t, share.weight * term.sign)
             known = pulled.get(term.x)
-            pulled[term.x] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+            pulled[term.x] = parts if known is None else [linear.added(a, b) for a, b in zip(known, parts, strict=True)]
     return tuple(
         _times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x))
     )
@@ -38,14 +38,10 @@ def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array,
 def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array]) -> Array:
     """Return the sum of what was pulled to input number ``index``, times what the rule multiplies it with."""
     if rule.times is not None:
-        parts = [_product(linear.slope(x, index), part) for x, part in pulled.items()]
-        return linear.mapped(rule.times, index) * sum(parts[1:], start=parts[0])
-    parts = [linear.mapped(x, index) * part for x, part in pulled.items()]
-    return sum(parts[1:], start=parts[0]) if parts else linear.backend.full_like(linear.x[index], 0.0)
-
-
-def _product(slope: Array | float, part: Array) -> Array:
-    return part if isinstance(slope, float) and slope == 1 else slope * part
+        parts = [linear.times(part, linear.slope(x, index)) for x, part in pulled.items()]
+        return linear.times(functools.reduce(linear.added, parts), linear.mapped(rule.times, index))
+    parts = [linear.times(part, linear.mapped(x, index)) for x, part in pulled.items()]
+    return functools.reduce(linear.added, parts) if parts else linear.backend.full_like(linear.x[index], 0.0)
 
 
 def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array) -> Array:

@@ -116,7 +116,7 @@ class Run:
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
     ) -> list[FloatArray]:
-        """Return the raw maps of one recording, all from one walk."""
+        """Return the raw maps of one recording, which serves nothing else afterwards."""
         assignments: dict[Query, Assignment] = {}
         activations: dict[Raw, int] = {}
         for raw in raws:
@@ -125,9 +125,11 @@ class Run:
                 activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
         starts, _ = seeds(self.backend, structure.recording, selection)
         found: dict[Query, dict[int, Any]] = {}
-        for queries in self._groups(assignments, structure, x):
+        groups = list(self._groups(assignments, structure, x))
+        for queries in groups:
             chosen = {query: assignments[query] for query in queries}
-            walked = self.walk(structure, chosen, starts, frozenset(activations.values()))
+            captures = frozenset(activations.values())
+            walked = self.walk(structure, chosen, starts, captures, consume=queries is groups[-1])
             found.update(zip(queries, walked, strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
@@ -159,12 +161,17 @@ class Run:
         assignments: Mapping[Query, Assignment],
         starts: Mapping[str, Array],
         captures: frozenset[int],
+        *,
+        consume: bool = False,
     ) -> list[dict[int, Array]]:
-        """Return, per query, relevance by tensor id; compiled, where the backend can and no rule forbids it."""
+        """Return, per query, relevance by tensor id; compiled, where the backend can and no rule forbids it.
+
+        With ``consume`` the recording serves no walk after this one.
+        """
         recording, kinds = structure.recording, [query.seed for query in assignments]
         if recording.compiled is not None and any(map(_calls_python, assignments)):
             structure = analyse(without_head(self.backend.record(self.model, recording.values[recording.input])))
-        walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step)
+        walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step, consume)
         if structure.recording.compiled is None:
             return walk.run(starts, kinds)
         return run_in_stages(walk, starts, kinds, (tuple(assignments), self.strict))

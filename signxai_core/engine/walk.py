@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from signxai_core.engine.backend import Array, Backend, Operation
+from signxai_core.engine.backend import Array, Backend, Operation, Released
 from signxai_core.engine.function import propagate_function
 from signxai_core.engine.linear import Linear
 from signxai_core.engine.plan import Assignment, Linearised, StepRule
@@ -58,6 +58,9 @@ class Walk:
         Ids of tensors whose relevance is wanted besides the input's.
     step
         Called with 1 after every group.
+    consume
+        No other walk will need the recording: its arrays are released as soon as this one is done
+        with them, so that relevance takes their place in memory.
 
     Attributes
     ----------
@@ -70,6 +73,7 @@ class Walk:
     assignments: Sequence[Assignment]
     captures: frozenset[int] = frozenset()
     step: Callable[[int], None] = lambda _: None
+    consume: bool = False
     captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
 
     def run(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[dict[int, Array]]:
@@ -83,11 +87,32 @@ class Walk:
             Kind of seed of each query.
         """
         streams = self.begin(seeds, kinds)
+        if self.consume:
+            self._release_inner()
         for position in reversed(range(len(self.structure.groups))):
             streams = self.visit(position, streams)
+            if self.consume:
+                self._release(self.structure.groups[position].operations)
             self.step(1)
         self.finish(streams)
         return self.found(self.captured)
+
+    def _release_inner(self) -> None:
+        """Release what lies inside groups that every query takes in one step."""
+        for position, group in enumerate(self.structure.groups):
+            if group.post and all(len(assignment.steps[position]) == 1 for assignment in self.assignments):
+                self._release(group.post, (group.core, *group.post[:-1]))
+
+    def _release(self, forgotten: Sequence[Operation], made_by: Sequence[Operation] | None = None) -> None:
+        """Forget operations, and release outputs: theirs, or those ``made_by`` others."""
+        recording = self.structure.recording
+        kept = self.captures | {recording.input, recording.output}
+        for operation in forgotten:
+            self.backend.forget(operation)
+        for operation in forgotten if made_by is None else made_by:
+            for tensor in operation.outputs:
+                if tensor not in kept:
+                    recording.values[tensor] = Released(tuple(recording.values[tensor].shape))
 
     def begin(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[Stream]:
         """Return the streams at the output; parameters as in :meth:`run`."""
