@@ -127,11 +127,14 @@ class TensorFlowBackend(BackendDefaults):
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
         return tf.abs(magnitude) * self._signed(1.0, sign)
 
-    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
-        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+    def quotient(self, a: Array, b: Array, epsilon: float, *, positive: bool = False) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0.
+
+        ``positive``: no number in ``b`` is negative.
+        """
         if not epsilon:
             return tf.math.divide_no_nan(a, b)
-        divisor = b + self._signed(epsilon, b)
+        divisor = b + (epsilon if positive else self._signed(epsilon, b))
         # A number too small for the arrays' type is 0 there.
         return a / divisor if epsilon >= np.finfo(np.float16).tiny else tf.math.divide_no_nan(a, divisor)
 

@@ -13,8 +13,8 @@ from signxai_core.engine.backend import Operation, Recording
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_torch import derivatives
 from signxai_torch.arrays import asarray, floating_type, prepare, to_numpy, to_tensor
-from signxai_torch.calls import Call, Layout, differentiate, plain
-from signxai_torch.parts import PART, InParts
+from signxai_torch.calls import Call, differentiate, plain
+from signxai_torch.parts import InParts, is_large, scaled
 from signxai_torch.run import run_model
 
 
@@ -75,28 +75,24 @@ class TorchBackend:
         operation.call.forget()
 
     def map_weight(
-        self, operation: Operation, function: Callable[[Tensor], Tensor], weight: Tensor
+        self, operation: Operation, function: Callable[[Tensor], Tensor], weight: Tensor | InParts
     ) -> Tensor | InParts:
-        """Return ``function(weight)``, or what maps a large dense weight part by part."""
-        layout: Layout | None = operation.call.layout
-        if operation.kind == "dense" and layout is not None and weight.numel() > PART:
-            return InParts(function, weight, layout.outer)
-        return function(weight)
+        """Return ``function(weight)``, or what maps a large weight part by part."""
+        if isinstance(weight, InParts):
+            return weight.mapped(function)
+        call: Call = operation.call
+        return InParts(call, weight, functions=(function,)) if is_large(weight, call.layout) else function(weight)
 
-    def scale_weight(self, operation: Operation, inner: Tensor | None, outer: Tensor | None) -> Tensor:
+    def scale_weight(self, operation: Operation, inner: Tensor | None, outer: Tensor | None) -> Tensor | InParts:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
-        layout: Layout | None = operation.call.layout
-        if layout is None:
+        call: Call = operation.call
+        if call.layout is None:
             message = f"{operation.label}: its weight has no axes of input and output channels that can be scaled"
             raise UnsupportedOperationError(message, function=operation.function, path=operation.path)
         weight: Tensor = operation.parameters["weight"]
-        grouped = _grouped(weight, layout)
-        for factors, axis in ((inner, layout.inner), (outer, layout.outer)):
-            if factors is not None:
-                shape = [1] * grouped.dim()
-                shape[0], shape[axis + 1] = layout.groups, -1
-                grouped = grouped * factors.reshape(shape)
-        return grouped.reshape(weight.shape)
+        if is_large(weight, call.layout):
+            return InParts(call, weight, inner, outer)
+        return scaled(weight, call.layout, inner, outer)
 
     def select(self, output: Tensor, target: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Return ``target(output)``, one number per sample, and its gradient at ``output``."""
@@ -140,11 +136,16 @@ class TorchBackend:
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
         return torch.copysign(magnitude, sign + 0.0)  # −0 + 0 is +0
 
-    def quotient(self, a: Tensor, b: Tensor, epsilon: float) -> Tensor:
+    def quotient(self, a: Tensor, b: Tensor, epsilon: float, *, positive: bool = False) -> Tensor:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0.
 
         Without comparisons, which cost ten times an addition on a CPU, and in one array of its own.
+        ``positive``: no number in ``b`` is negative.
         """
+        if positive:
+            visible = epsilon >= torch.finfo(b.dtype).tiny
+            divisor = b + epsilon if visible else torch.threshold(b, 0.0, torch.inf)
+            return torch.div(a, divisor, out=divisor if a.shape == divisor.shape else None)
         divisor = b
         if epsilon:
             divisor = b + 0.0  # −0 + 0 is +0
@@ -182,8 +183,3 @@ def _linear(operation: Operation, inputs: Sequence[Tensor], weight: Tensor | Non
     return cast("Tensor", call.linear(inputs, operation.parameters.get("weight") if weight is None else weight))
 
 
-def _grouped(weight: Tensor, layout: Layout) -> Tensor:
-    """Return the weight with a first axis for groups; the axis that runs over all is split."""
-    if layout.groups == 1:
-        return weight[None]
-    return weight.reshape(layout.groups, -1, *weight.shape[1:])

@@ -9,6 +9,8 @@ import attrs
 import torch
 from torch import Tensor
 
+from signxai_torch.scratch import Scratch
+
 
 @attrs.frozen(eq=False)
 class Slot:
@@ -130,6 +132,8 @@ class Call:
         Layout of the weight, where it is one that the backend knows.
     derivative
         The derivative at the recorded point, where it is written out.
+    scratch
+        For mapped weights; one for all operations of a recording.
     """
 
     recorded: Invocation
@@ -139,6 +143,7 @@ class Call:
     linear: Invocation | None = None
     layout: Layout | None = None
     derivative: Derivative | None = None
+    scratch: Scratch = attrs.field(factory=Scratch)
 
     def gradients(self, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Return the vector-Jacobian product at the recorded point."""

@@ -26,6 +26,7 @@ from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, memory
 from signxai_torch.rewrite import at_inference
+from signxai_torch.scratch import Scratch
 from signxai_torch.traits import Node
 
 _TRAITS = ("kind", "function", "parameters", "signs", "channel_axis", "padding", "constants", "note")
@@ -42,6 +43,8 @@ class Run(TorchFunctionMode):
         The operations so far.
     ledger
         The tensors that the model holds.
+    scratch
+        Memory that the recorded operations share.
     last
         Name of the function that was called last.
     """
@@ -51,6 +54,7 @@ class Run(TorchFunctionMode):
         self.stack: list[str] = []
         self.operations: list[Operation] = []
         self.ledger = Ledger()
+        self.scratch = Scratch()
         self.last = ""
         # Keeps checkpointing in the model from dropping what our products need. What is saved must not
         # be the tensor itself: an operation that saves its output would be a cycle.
@@ -144,7 +148,7 @@ class Run(TorchFunctionMode):
             node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=outputs)
             traits = classify(node, tainted=tainted)
             self._operation(
-                Call(recorded, inputs, outputs, positions, traits.linear, traits.layout),
+                Call(recorded, inputs, outputs, positions, traits.linear, traits.layout, scratch=self.scratch),
                 originals,
                 [handed[i] for i in positions],
                 **{name: getattr(traits, name) for name in _TRAITS},
@@ -159,7 +163,7 @@ class Run(TorchFunctionMode):
         handed = self.ledger.bind(result.detach().requires_grad_(), result)
         node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=(result,))
         traits = classify(node, tainted=False)
-        call = Call(recorded, inputs, (), (0,), traits.linear, traits.layout, derivative(node, traits))
+        call = Call(recorded, inputs, (), (0,), traits.linear, traits.layout, derivative(node, traits), self.scratch)
         self._operation(call, originals, [handed], **{name: getattr(traits, name) for name in _TRAITS})
         return handed
 

@@ -204,8 +204,11 @@ class Backend(Protocol):
     def copysign(self, magnitude: Array, sign: Array) -> Array:
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
 
-    def quotient(self, a: Array, b: Array, epsilon: float) -> Array:
-        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
+    def quotient(self, a: Array, b: Array, epsilon: float, *, positive: bool = False) -> Array:
+        """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0.
+
+        ``positive``: no number in ``b`` is negative, so that a backend need not look.
+        """
 
     def full_like(self, a: Array, value: float) -> Array:
         """An array of one number."""
@@ -238,7 +241,7 @@ class BackendDefaults:
         size = self.abs(magnitude)
         return self.where(sign >= 0, size, -size)
 
-    def quotient(self: Any, a: Array, b: Array, epsilon: float) -> Array:
+    def quotient(self: Any, a: Array, b: Array, epsilon: float, *, positive: bool = False) -> Array:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
         divisor = b + self.copysign(self.full_like(b, epsilon), b) if epsilon else b
         return a / self.where(divisor == 0, self.full_like(divisor, math.inf), divisor)

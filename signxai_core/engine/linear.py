@@ -18,7 +18,7 @@ from signxai_core.engine.backend import Array, Backend, Operation
 from signxai_core.engine.structure import Group, Structure, channel_vector
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
-from signxai_core.specs.rules import Term
+from signxai_core.specs.rules import Share, Term
 from signxai_core.specs.values import Missing, Value
 
 _DIAGONAL = frozenset({"normalisation", "scaling"})
@@ -44,6 +44,16 @@ def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
     if isinstance(cell, Mix):
         return apply_mix(backend, cell, v)
     return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
+
+
+def _sign(cell: Cell) -> int:
+    """Return the sign of all numbers that a cell makes, 0 where they may have both."""
+    if isinstance(cell, Mix):
+        up, down = cell.positive >= 0 >= cell.negative, cell.positive <= 0 <= cell.negative
+        return 1 if up else -1 if down else 0
+    if isinstance(cell, Constant):
+        return 1 if cell.value >= 0 else -1
+    return 1 if isinstance(cell, Square) else 0
 
 
 def _scaled(array: Array, factor: float) -> Array:
@@ -84,8 +94,23 @@ class Linear:
 
     def vanishes(self, term: Term) -> bool:
         """Return whether the term's mapped input is known to be 0, whatever the data."""
-        known = self.structure.non_negative.issuperset(self.group.inputs)
-        return term.x == ZERO or (isinstance(term.x, Mix) and term.x.positive == 0 and known)
+        return term.x == ZERO or (isinstance(term.x, Mix) and term.x.positive == 0 and self._is_non_negative)
+
+    def is_positive(self, share: Share) -> bool:
+        """Return whether the outputs of a share's terms sum to no negative number, by its cells."""
+        return all(
+            self._sign_of(term) * term.sign > 0 and (self.bias(term.bias) is None or _sign(term.bias) * term.sign > 0)
+            for term in share.terms
+        )
+
+    def _sign_of(self, term: Term) -> int:
+        """Return the sign of all numbers that a term multiplies, 0 where they may have both."""
+        x = 1 if isinstance(term.x, Mix) and term.x.positive > 0 and self._is_non_negative else _sign(term.x)
+        return x * _sign(term.weight)
+
+    @property
+    def _is_non_negative(self) -> bool:
+        return self.structure.non_negative.issuperset(self.group.inputs)
 
     def _compute(self, term: Term) -> Array:
         plain_x = isinstance(term.x, Mix) and term.x.positive == 1 and self._is_plain(term.x)
@@ -129,7 +154,7 @@ class Linear:
 
     def _is_plain(self, cell: Mix) -> bool:
         """Return whether a cell with slope 1 for positive numbers is the identity on the inputs."""
-        return cell.negative == 1 or self.structure.non_negative.issuperset(self.group.inputs)
+        return cell.negative == 1 or self._is_non_negative
 
     def mapped(self, cell: Cell, index: int) -> Array:
         """Return a cell of input number ``index``."""

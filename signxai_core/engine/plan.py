@@ -14,7 +14,7 @@ from signxai_core.specs.composites import Composite, Position
 from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
 
 #: Without an entry these get their exact VJP: they only move values.
-_ROUTING = frozenset({"shape", "max_pooling", "dropout"})
+ROUTING = frozenset({"shape", "max_pooling", "dropout"})
 
 
 @attrs.frozen
@@ -177,7 +177,7 @@ def _match(
             ):
                 rule, why = entry.rule, str(entry.where)
                 break
-    if rule is None and operation.kind in _ROUTING:
+    if rule is None and operation.kind in ROUTING:
         return Exact(), "routes values"
     if rule is None:
         if strict:

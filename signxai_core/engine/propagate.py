@@ -19,11 +19,25 @@ from signxai_core.specs.cells import Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
 
-def propagate_rule(linear: Linear, rule: Rule, relevance: Array) -> tuple[Array, ...]:
-    """Return the relevance of every input of a linear group."""
-    pulled: dict[Cell, list[Array]] = {}  # by the term's x, which they are still to be multiplied with
+def propagate_rule(
+    linear: Linear, rule: Rule, relevance: Array, rectified: Array | None = None
+) -> tuple[Array, ...]:
+    """Return the relevance of every input of a linear group.
+
+    Parameters
+    ----------
+    linear, rule
+        What is propagated through, and how.
+    relevance
+        At the output, ``R``.
+    rectified
+        ``max(z, 0)``, if ``R`` is 0 wherever that is 0.
+    """
+    pulled: dict[Cell, Sequence[Array]] = {}  # by the term's x, which they are still to be multiplied with
     for share in rule.shares:
-        t = _quotient(linear, rule.stabiliser, share, relevance)
+        if rectified is not None and share.gate == "negative":
+            continue  # no relevance there
+        t = _quotient(linear, rule.stabiliser, share, relevance, rectified)
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
@@ -44,21 +58,27 @@ def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array])
     return functools.reduce(linear.added, parts) if parts else linear.backend.full_like(linear.x[index], 0.0)
 
 
-def _quotient(linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array) -> Array:
+def _quotient(
+    linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array, rectified: Array | None
+) -> Array:
     """Return ``gate(z) · R / stabilise(Σ_term sign · z_term)``."""
+    backend = linear.backend
+    if share.gate != "all" and rectified is None:
+        open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
+        relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
     z: Array | None = None
+    positive = linear.is_positive(share)
     for term in share.terms:
         if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
             continue
         output = linear.output(term) if term.sign > 0 else -linear.output(term)
         z = output if z is None else z + output
-    backend = linear.backend
-    if share.gate != "all":
-        open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
-        relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
+    size = z  # what the stabiliser measures
+    if rectified is not None and z is linear.z:
+        z, positive = rectified, True
     if stabiliser.scale == "absolute":
-        return backend.quotient(relevance, z, stabiliser.epsilon)
-    return backend.quotient(relevance, _stabilised(linear, stabiliser, z), 0.0)
+        return backend.quotient(relevance, z, stabiliser.epsilon, positive=positive)
+    return backend.quotient(relevance, _stabilised(linear, stabiliser, z, size, positive=positive), 0.0, positive=positive)
 
 
 def number(backend: Backend, value: float, like: Array) -> Array:
@@ -66,15 +86,17 @@ def number(backend: Backend, value: float, like: Array) -> Array:
     return backend.asarray(np.asarray(value), like)
 
 
-def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array) -> Array:
-    """Return ``z`` moved away from 0 by what its sample as a whole allows."""
+def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, measured: Array, *, positive: bool) -> Array:
+    """Return ``z`` moved away from 0 by what its sample as a whole (``measured``) allows."""
     backend = linear.backend
-    size = backend.abs(_rows(linear, z))
+    size = _rows(linear, z) if positive else backend.abs(_rows(linear, z))
     if stabiliser.scale == "std":
         size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.padded_x[0]), 1)
     else:
-        size = backend.maximum(size, stabiliser.epsilon * backend.max(size, 1))
-    return backend.copysign(backend.reshape(size, tuple(z.shape)), z)
+        largest = size if measured is z else backend.abs(_rows(linear, measured))
+        size = backend.maximum(size, stabiliser.epsilon * backend.max(largest, 1))
+    size = backend.reshape(size, tuple(z.shape))
+    return size if positive else backend.copysign(size, z)
 
 
 def _rows(linear: Linear, array: Array) -> Array:

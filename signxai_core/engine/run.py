@@ -102,7 +102,7 @@ class Run:
         record = self.backend.outline if isinstance(self.backend, Compiler) else self.backend.record
         recording = without_head(record(self.model, x))
         check_output(self.backend, recording)
-        return analyse(recording)
+        return analyse(recording, non_negative=bool((x >= 0).all()))
 
     def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
         """Resolve the queries of a raw map."""
@@ -170,7 +170,8 @@ class Run:
         """
         recording, kinds = structure.recording, [query.seed for query in assignments]
         if recording.compiled is not None and any(map(_calls_python, assignments)):
-            structure = analyse(without_head(self.backend.record(self.model, recording.values[recording.input])))
+            again = without_head(self.backend.record(self.model, recording.values[recording.input]))
+            structure = analyse(again, non_negative=recording.input in structure.non_negative)
         walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step, consume)
         if structure.recording.compiled is None:
             return walk.run(starts, kinds)

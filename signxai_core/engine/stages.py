@@ -29,6 +29,7 @@ class _Key:
     rules: Hashable
     kinds: tuple[str, ...]
     captures: frozenset[int]
+    non_negative: bool
 
 
 @attrs.frozen
@@ -40,13 +41,13 @@ class _Cut:
     groups
         Number of groups that come before the cut.
     streams
-        Members of every stream, and tensor id and place of its relevance.
+        Members of every stream, tensor id and place of its relevance, and where that is untied.
     captured
         Query and tensor id, and place, of what the stage before the cut has captured.
     """
 
     groups: int
-    streams: tuple[tuple[tuple[int, ...], tuple[tuple[int, int], ...]], ...]
+    streams: tuple[tuple[tuple[int, ...], tuple[tuple[int, int], ...], frozenset[int]], ...]
     captured: tuple[tuple[tuple[int, int], int], ...] = ()
 
 
@@ -80,7 +81,7 @@ def run_in_stages(
     """
     backend, recording = walk.backend, walk.structure.recording
     assert isinstance(backend, Compiler), "only compiling backends give a recording that is compiled"
-    key = _Key(type(backend), rules, tuple(kinds), walk.captures)
+    key = _Key(type(backend), rules, tuple(kinds), walk.captures, recording.input in walk.structure.non_negative)
     arrays, cut = _at_cut(walk.begin(starts, kinds), {}, len(walk.structure.groups))
     captured: dict[tuple[int, int], Array] = {}
     while cut.groups:
@@ -97,8 +98,13 @@ def run_in_stages(
 
 def _stage(walk: Walk, recording: Recording, arrays: Sequence[Array], cut: _Cut) -> tuple[list[Array], _Cut]:
     """Walk from a cut on, on a recording like the walk's own."""
-    own = Walk(walk.backend, analyse(without_head(recording)), walk.assignments, walk.captures)
-    streams = [Stream(members, {tensor: arrays[place] for tensor, place in held}) for members, held in cut.streams]
+    known = walk.structure
+    structure = analyse(without_head(recording), non_negative=known.recording.input in known.non_negative)
+    own = Walk(walk.backend, structure, walk.assignments, walk.captures)
+    streams = [
+        Stream(members, {tensor: arrays[place] for tensor, place in held}, set(untied))
+        for members, held, untied in cut.streams
+    ]
     groups, visits = cut.groups, 0
     while groups and (visits == 0 or visits + len(streams) <= _VISITS):
         groups -= 1
@@ -115,7 +121,11 @@ def _at_cut(
 ) -> tuple[list[Array], _Cut]:
     found = _Arrays()
     held = tuple(
-        (stream.members, tuple((tensor, found.place(array)) for tensor, array in stream.relevance.items()))
+        (
+            stream.members,
+            tuple((tensor, found.place(array)) for tensor, array in stream.relevance.items()),
+            frozenset(stream.untied.intersection(stream.relevance)),
+        )
         for stream in streams
     )
     return found.arrays, _Cut(groups, held, tuple((what, found.place(array)) for what, array in captured.items()))

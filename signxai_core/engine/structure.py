@@ -64,7 +64,9 @@ class Structure:
     producer, consumers
         Operations by tensor id.
     non_negative
-        Ids of tensors that cannot hold negative numbers, whatever the input.
+        Ids of tensors that cannot hold negative numbers: whatever the input, or where it has none.
+    rectified
+        Id of the output of the ReLU that is the only one to read a tensor, by that tensor's id.
     """
 
     recording: Recording
@@ -73,10 +75,11 @@ class Structure:
     producer: dict[int, Operation]
     consumers: dict[int, list[Operation]]
     non_negative: frozenset[int]
+    rectified: dict[int, int]
 
 
-def analyse(recording: Recording) -> Structure:
-    """Return the structure of a recording."""
+def analyse(recording: Recording, *, non_negative: bool = False) -> Structure:
+    """Return the structure of a recording; ``non_negative``: its input holds no negative number."""
     operations = _needed(recording)
     producer = {tensor: operation for operation in operations for tensor in operation.outputs}
     consumers: dict[int, list[Operation]] = {}
@@ -84,7 +87,15 @@ def analyse(recording: Recording) -> Structure:
         for tensor in dict.fromkeys(operation.inputs):
             consumers.setdefault(tensor, []).append(operation)
     groups = _groups(recording, operations, producer, consumers)
-    return Structure(recording, groups, _positions(recording, groups), producer, consumers, _non_negative(operations))
+    return Structure(
+        recording,
+        groups,
+        _positions(recording, groups),
+        producer,
+        consumers,
+        _non_negative(operations, {recording.input} if non_negative else set()),
+        _rectified(recording, operations, consumers),
+    )
 
 
 def _needed(recording: Recording) -> list[Operation]:
@@ -216,8 +227,19 @@ def _positions(recording: Recording, groups: tuple[Group, ...]) -> tuple[frozens
     return tuple(named)
 
 
-def _non_negative(operations: Iterable[Operation]) -> frozenset[int]:
-    found: set[int] = set()
+def _rectified(
+    recording: Recording, operations: Iterable[Operation], consumers: dict[int, list[Operation]]
+) -> dict[int, int]:
+    return {
+        operation.inputs[0]: operation.outputs[0]
+        for operation in operations
+        if operation.function == "relu" and operation.inputs[0] != recording.output
+        if consumers[operation.inputs[0]] == [operation]
+    }
+
+
+def _non_negative(operations: Iterable[Operation], known: set[int]) -> frozenset[int]:
+    found = set(known)
     for operation in operations:
         keeps = operation.kind in _KEEPS_SIGN and not operation.constants
         adds = operation.kind == "sum" and min(operation.signs) > 0
