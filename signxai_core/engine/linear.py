@@ -68,7 +68,7 @@ class Linear:
     structure: Structure
     group: Group
     _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
-    _outputs: dict[Term, Array] = attrs.field(factory=dict, init=False)
+    _outputs: dict[tuple[Term, bool], Array] = attrs.field(factory=dict, init=False)
     _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
 
     @property
@@ -86,11 +86,20 @@ class Linear:
         """The inputs with the group's zero padding, without its scaling."""
         return tuple(self._pad(x) for x in self.x)
 
-    def output(self, term: Term) -> Array:
-        """Return ``f(x_cell(x); weight_cell(W), bias_cell(b))``, without the term's sign."""
-        if term not in self._outputs:
-            self._outputs[term] = self._compute(term)
-        return self._outputs[term]
+    def output(self, term: Term, rectified: Array | None = None) -> Array:
+        """Return ``f(x_cell(x); weight_cell(W), bias_cell(b))``, without the term's sign.
+
+        With ``rectified``, ``max(z, 0)``, the output is wanted only where that is not 0, and z itself
+        is not touched.
+        """
+        key = term, rectified is not None
+        if key not in self._outputs:
+            self._outputs[key] = self._compute(term, rectified)
+        return self._outputs[key]
+
+    def is_whole(self, term: Term) -> bool:
+        """Return whether a term's output is z."""
+        return self._is_x(term.x) and term.weight == KEEP and term.bias == KEEP
 
     def vanishes(self, term: Term) -> bool:
         """Return whether the term's mapped input is known to be 0, whatever the data."""
@@ -112,35 +121,36 @@ class Linear:
     def _is_non_negative(self) -> bool:
         return self.structure.non_negative.issuperset(self.group.inputs)
 
-    def _compute(self, term: Term) -> Array:
-        plain_x = isinstance(term.x, Mix) and term.x.positive == 1 and self._is_plain(term.x)
-        if plain_x and term.weight == KEEP and term.bias == KEEP:
-            return self.z
-        rest = self._rest(term) if plain_x else None
+    def _compute(self, term: Term, rectified: Array | None) -> Array:
+        if self.is_whole(term):
+            return self.z if rectified is None else rectified
+        rest = self._rest(term, rectified) if self._is_x(term.x) else None
         if rest is not None:
             return rest
         bias = self.bias(term.bias)
         if self.vanishes(term):
-            return self.backend.full_like(self.z, 0.0) if bias is None else self.backend.full_like(self.z, 0.0) + bias
+            nothing = self.backend.full_like(self.z if rectified is None else rectified, 0.0)
+            return nothing if bias is None else nothing + bias
         mapped = [self.mapped(term.x, index) for index in range(len(self.x))]
         z = self.forward(mapped, term.weight)
         if bias is not None:
             z += bias  # a new array, whatever the framework: operations with a bias have weights
         return z
 
-    def _rest(self, term: Term) -> Array | None:
+    def _rest(self, term: Term, rectified: Array | None) -> Array | None:
         """Return what a known output leaves of z, where that is the term's: ``x W⁻ + b⁻ = z − (x W⁺ + b⁺)``."""
         if not isinstance(term.weight, Mix) or not isinstance(term.bias, Mix) or not self._is_wide():
             return None
-        for known, output in self._outputs.items():
-            if not (isinstance(known.weight, Mix) and isinstance(known.bias, Mix) and isinstance(known.x, Mix)):
+        for (known, is_partial), output in self._outputs.items():
+            if is_partial and rectified is None:
                 continue
-            if known.x.positive != 1 or not self._is_plain(known.x):
+            if not (isinstance(known.weight, Mix) and isinstance(known.bias, Mix) and self._is_x(known.x)):
                 continue
             if term.weight.added(known.weight) == KEEP:
                 both = term.bias.added(known.bias)
                 bias = self.bias(Mix(both.positive - 1, both.negative - 1))
-                return self.z - output if bias is None else self.z - output + bias
+                z = self.z if rectified is None else rectified
+                return z - output if bias is None else z - output + bias
         return None
 
     def _is_wide(self) -> bool:
@@ -152,16 +162,15 @@ class Linear:
         outputs: int = self.structure.recording.values[core.outputs[0]].shape[core.channel_axis]
         return bool(math.prod(weight.shape) >= _WIDE * outputs)
 
-    def _is_plain(self, cell: Mix) -> bool:
-        """Return whether a cell with slope 1 for positive numbers is the identity on the inputs."""
-        return cell.negative == 1 or self._is_non_negative
+    def _is_x(self, cell: Cell) -> bool:
+        """Return whether a cell is the identity on the inputs."""
+        return isinstance(cell, Mix) and cell.positive == 1 and (cell.negative == 1 or self._is_non_negative)
 
     def mapped(self, cell: Cell, index: int) -> Array:
         """Return a cell of input number ``index``."""
         x = self.x[index]
         if isinstance(cell, Mix):
-            plain = cell.positive == 1 and self._is_plain(cell)
-            return x if plain else apply_mix(self.backend, cell, x)
+            return x if self._is_x(cell) else apply_mix(self.backend, cell, x)
         if isinstance(cell, Square):
             return x * x
         if isinstance(cell, Constant):

@@ -67,18 +67,19 @@ def _quotient(
         open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
         relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
     z: Array | None = None
-    positive = linear.is_positive(share)
     for term in share.terms:
         if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
             continue
-        output = linear.output(term) if term.sign > 0 else -linear.output(term)
+        output = linear.output(term, rectified)
+        output = output if term.sign > 0 else -output
         z = output if z is None else z + output
-    size = z  # what the stabiliser measures
-    if rectified is not None and z is linear.z:
-        z, positive = rectified, True
+    positive = linear.is_positive(share) or (rectified is not None and z is rectified)
     if stabiliser.scale == "absolute":
         return backend.quotient(relevance, z, stabiliser.epsilon, positive=positive)
-    return backend.quotient(relevance, _stabilised(linear, stabiliser, z, size, positive=positive), 0.0, positive=positive)
+    measured = linear.z if z is rectified else z
+    return backend.quotient(
+        relevance, _stabilised(linear, stabiliser, z, measured, positive=positive), 0.0, positive=positive
+    )
 
 
 def number(backend: Backend, value: float, like: Array) -> Array:

@@ -41,13 +41,13 @@ class _Cut:
     groups
         Number of groups that come before the cut.
     streams
-        Members of every stream, tensor id and place of its relevance, and where that is untied.
+        Members of every stream, and tensor id and place of its relevance.
     captured
         Query and tensor id, and place, of what the stage before the cut has captured.
     """
 
     groups: int
-    streams: tuple[tuple[tuple[int, ...], tuple[tuple[int, int], ...], frozenset[int]], ...]
+    streams: tuple[tuple[tuple[int, ...], tuple[tuple[int, int], ...]], ...]
     captured: tuple[tuple[tuple[int, int], int], ...] = ()
 
 
@@ -101,10 +101,7 @@ def _stage(walk: Walk, recording: Recording, arrays: Sequence[Array], cut: _Cut)
     known = walk.structure
     structure = analyse(without_head(recording), non_negative=known.recording.input in known.non_negative)
     own = Walk(walk.backend, structure, walk.assignments, walk.captures)
-    streams = [
-        Stream(members, {tensor: arrays[place] for tensor, place in held}, set(untied))
-        for members, held, untied in cut.streams
-    ]
+    streams = [Stream(members, {tensor: arrays[place] for tensor, place in held}) for members, held in cut.streams]
     groups, visits = cut.groups, 0
     while groups and (visits == 0 or visits + len(streams) <= _VISITS):
         groups -= 1
@@ -121,11 +118,7 @@ def _at_cut(
 ) -> tuple[list[Array], _Cut]:
     found = _Arrays()
     held = tuple(
-        (
-            stream.members,
-            tuple((tensor, found.place(array)) for tensor, array in stream.relevance.items()),
-            frozenset(stream.untied.intersection(stream.relevance)),
-        )
+        (stream.members, tuple((tensor, found.place(array)) for tensor, array in stream.relevance.items()))
         for stream in streams
     )
     return found.arrays, _Cut(groups, held, tuple((what, found.place(array)) for what, array in captured.items()))

@@ -14,7 +14,7 @@ import attrs
 from signxai_core.engine.backend import Array, Backend, Operation, Released
 from signxai_core.engine.function import propagate_function
 from signxai_core.engine.linear import Linear
-from signxai_core.engine.plan import ROUTING, Assignment, Linearised, StepRule
+from signxai_core.engine.plan import Assignment, Linearised, StepRule
 from signxai_core.engine.propagate import (
     propagate_exact,
     propagate_linearised,
@@ -22,35 +22,21 @@ from signxai_core.engine.propagate import (
     propagate_rule,
 )
 from signxai_core.engine.structure import Group, Structure
-from signxai_core.specs.cells import Mix, Square
+from signxai_core.engine.ties import reads_rectified, untied
 from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, NormalisationRule, Pass, Rule
 
 
 @attrs.define(eq=False)
 class Stream:
-    """Relevance by tensor id, for the queries in ``members``.
-
-    Parameters
-    ----------
-    members
-        Numbers of the queries.
-    relevance
-        What has arrived.
-    untied
-        Ids of tensors where relevance may be other than 0 although the tensor is 0. All others have
-        got relevance only as a multiple of their own numbers.
-    """
+    """Relevance by tensor id, for the queries in ``members``."""
 
     members: tuple[int, ...]
     relevance: dict[int, Array]
-    untied: set[int]
 
-    def add(self, tensor: int, array: Array, *, tied: bool) -> None:
+    def add(self, tensor: int, array: Array) -> None:
         """Add relevance that arrives at a tensor."""
         known = self.relevance.get(tensor)
         self.relevance[tensor] = array if known is None else known + array
-        if not tied:
-            self.untied.add(tensor)
 
 
 def _linear(
@@ -59,20 +45,6 @@ def _linear(
     if isinstance(rule, FunctionRule):
         return propagate_function(linear, rule, relevance)
     return propagate_rule(linear, rule, relevance, rectified)
-
-
-def _ties(rule: StepRule, operation: Operation, *, tied: bool) -> bool:
-    """Return whether a rule hands on nothing where its input is 0; ``tied``: nothing where its output is 0 arrived.
-
-    A rule of the formula multiplies with a cell of the input. What routes values gives each the
-    relevance of its copies. A ReLU is 0 where its input is not positive; see :meth:`Walk._rectified`.
-    """
-    if isinstance(rule, Rule):
-        factors = [term.x for share in rule.shares for term in share.terms] if rule.times is None else [rule.times]
-        return all(isinstance(factor, (Mix, Square)) for factor in factors)
-    if isinstance(rule, Exact):
-        return tied and operation.kind in ROUTING
-    return tied and isinstance(rule, Pass) and operation.function == "relu"
 
 
 @attrs.define(eq=False)
@@ -106,6 +78,10 @@ class Walk:
     step: Callable[[int], None] = lambda _: None
     consume: bool = False
     captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
+    _untied: list[set[int]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._untied = [untied(self.structure, assignment) for assignment in self.assignments]
 
     def run(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[dict[int, Array]]:
         """Return, per query, relevance by tensor id: the input's and the captured tensors'.
@@ -119,32 +95,41 @@ class Walk:
         """
         streams = self.begin(seeds, kinds)
         if self.consume:
-            self._release_inner()
+            self._release_unread()
         for position in reversed(range(len(self.structure.groups))):
             streams = self.visit(position, streams)
             if self.consume:
-                self._release(self.structure.groups[position].operations)
+                self._release_visited(self.structure.groups[position])
             self.step(1)
         self.finish(streams)
         return self.found(self.captured)
 
-    def _release_inner(self) -> None:
-        """Release what lies inside groups that every query takes in one step."""
-        for position, group in enumerate(self.structure.groups):
-            if group.post and all(len(assignment.steps[position]) == 1 for assignment in self.assignments):
-                self._release(group.post, (group.core, *group.post[:-1]))
+    def _release_unread(self) -> None:
+        """Release what no query asks for: the inside of a group taken in one step, and z where max(z, 0) does."""
+        structure = self.structure
+        for position, group in enumerate(structure.groups):
+            steps = [assignment.steps[position] for assignment in self.assignments]
+            if group.post and all(len(step) == 1 for step in steps):
+                inside = (group.core, *group.post[:-1])
+                self._release(group.post, [tensor for operation in inside for tensor in operation.outputs])
+            z = group.outputs[0]
+            if z in structure.rectified and all(reads_rectified(step) for step in steps):
+                if not any(z in untied for untied in self._untied):
+                    self._release(structure.consumers[z], [z])
 
-    def _release(self, forgotten: Sequence[Operation], made_by: Sequence[Operation] = ()) -> None:
-        """Forget operations, and release outputs: theirs, or those ``made_by`` others."""
-        recording, rectified = self.structure.recording, self.structure.rectified
-        kept = self.captures | {recording.input, recording.output}
-        for operation in forgotten:
+    def _release_visited(self, group: Group) -> None:
+        """Release what a group made; what a ReLU made is of use as long as its input is."""
+        rectified = self.structure.rectified
+        made = [tensor for operation in group.operations for tensor in operation.outputs]
+        if rectified.get(group.inputs[0]) in made:
+            made = []
+        self._release(group.operations, [*made, *(rectified[tensor] for tensor in made if tensor in rectified)])
+
+    def _release(self, operations: Sequence[Operation], tensors: Sequence[int]) -> None:
+        recording = self.structure.recording
+        for operation in operations:
             self.backend.forget(operation)
-        made = [tensor for operation in made_by or forgotten for tensor in operation.outputs]
-        # What a ReLU makes is of use as long as its input is.
-        later = {tensor for tensor in made if rectified.get(self.structure.producer[tensor].inputs[0]) == tensor}
-        also = [rectified[tensor] for tensor in made if tensor in rectified]
-        for tensor in {*made, *also} - later - kept:
+        for tensor in set(tensors) - self.captures - {recording.input, recording.output}:
             recording.values[tensor] = Released(tuple(recording.values[tensor].shape))
 
     def begin(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[Stream]:
@@ -153,7 +138,7 @@ class Walk:
         by_kind: dict[str, list[int]] = {}
         for index, kind in enumerate(kinds):
             by_kind.setdefault(kind, []).append(index)
-        return [Stream(tuple(members), {output: seeds[kind]}, {output}) for kind, members in by_kind.items()]
+        return [Stream(tuple(members), {output: seeds[kind]}) for kind, members in by_kind.items()]
 
     def finish(self, streams: Sequence[Stream]) -> None:
         """Capture what has arrived at the input."""
@@ -182,7 +167,7 @@ class Walk:
             for member in stream.members:
                 by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
             for rules, members in by_rules.items():
-                part = Stream(tuple(members), dict(stream.relevance), set(stream.untied))
+                part = Stream(tuple(members), dict(stream.relevance))
                 self._step(part, group, rules, linear)
                 visited.append(part)
         return visited
@@ -191,18 +176,19 @@ class Walk:
         if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):
             relevance = self._take(stream, group.outputs)[0]
             relevances = _linear(linear, rules[0], relevance, self._rectified(stream, group.outputs[0]))
-            self._give(stream, group.inputs, relevances, tied=_ties(rules[0], group.core, tied=False))
+            self._give(stream, group.inputs, relevances)
             return
         for operation, rule in zip(reversed(group.operations), reversed(rules), strict=True):
             arrived = self._take(stream, operation.outputs)
             if any(relevance is not None for relevance in arrived):
-                tied = _ties(rule, operation, tied=stream.untied.isdisjoint(operation.outputs))
-                self._give(stream, operation.inputs, self._through(operation, rule, arrived, group, linear), tied=tied)
+                self._give(stream, operation.inputs, self._through(operation, rule, arrived, group, linear))
 
     def _rectified(self, stream: Stream, tensor: int) -> Array | None:
         """Return what a ReLU made of a tensor, if the tensor's relevance is 0 where that is 0."""
         output = self.structure.rectified.get(tensor)
-        return None if output is None or tensor in stream.untied else self.structure.recording.values[output]
+        if output is None or tensor in self._untied[stream.members[0]]:
+            return None
+        return self.structure.recording.values[output]
 
     def _through(
         self,
@@ -231,9 +217,9 @@ class Walk:
             self._capture(stream, tensor, relevance)
         return taken
 
-    def _give(self, stream: Stream, tensors: Sequence[int], relevances: Sequence[Array], *, tied: bool) -> None:
+    def _give(self, stream: Stream, tensors: Sequence[int], relevances: Sequence[Array]) -> None:
         for tensor, relevance in zip(tensors, relevances, strict=True):
-            stream.add(tensor, relevance, tied=tied)
+            stream.add(tensor, relevance)
 
     def _capture(self, stream: Stream, tensor: int, relevance: Array | None) -> None:
         if relevance is not None and (tensor in self.captures or tensor == self.structure.recording.input):
