@@ -104,8 +104,17 @@ class InParts:
         """Return the outputs for ``x``, without bias."""
         layout, linear = self.call.layout, self.call.linear
         assert layout is not None and linear is not None, "only weights with a layout are large"
-        parts = [linear((x,), part) for _, part in self._parts(layout)]
-        return torch.cat(parts, 1 if layout.convolution else -1) if len(parts) > 1 else parts[0]
+        axis, outputs = 1 if layout.convolution else x.dim() - 1, None
+        for start, part in self._parts(layout):
+            some = linear((x,), part)
+            if part.shape == self.weight.shape:
+                return some
+            if outputs is None:
+                # Kept results between freed parts would keep the next part from taking their place.
+                outputs = some.new_empty(*some.shape[:axis], self.weight.shape[layout.outer], *some.shape[axis + 1 :])
+            outputs.narrow(axis, start, some.shape[axis]).copy_(some)
+        assert outputs is not None, "an operation has output units"
+        return outputs
 
     def pull(self, t: Tensor) -> Tensor:
         """Return the vector-Jacobian product of :meth:`times`."""

@@ -94,9 +94,9 @@ class Walk:
             Kind of seed of each query.
         """
         streams = self.begin(seeds, kinds)
-        if self.consume:
-            self._release_unread()
         for position in reversed(range(len(self.structure.groups))):
+            if self.consume:
+                self._release_unread(position)
             streams = self.visit(position, streams)
             if self.consume:
                 self._release_visited(self.structure.groups[position])
@@ -104,18 +104,20 @@ class Walk:
         self.finish(streams)
         return self.found(self.captured)
 
-    def _release_unread(self) -> None:
-        """Release what no query asks for: the inside of a group taken in one step, and z where max(z, 0) does."""
-        structure = self.structure
-        for position, group in enumerate(structure.groups):
-            steps = [assignment.steps[position] for assignment in self.assignments]
-            if group.post and all(len(step) == 1 for step in steps):
-                inside = (group.core, *group.post[:-1])
-                self._release(group.post, [tensor for operation in inside for tensor in operation.outputs])
-            z = group.outputs[0]
-            if z in structure.rectified and all(reads_rectified(step) for step in steps):
-                if not any(z in untied for untied in self._untied):
-                    self._release(structure.consumers[z], [z])
+    def _release_unread(self, position: int) -> None:
+        """Release what no query asks for: the inside of a group taken in one step, and z where max(z, 0) does.
+
+        That is done as late as possible: what the step itself makes fits into the memory of what it spares.
+        """
+        group = self.structure.groups[position]
+        steps = [assignment.steps[position] for assignment in self.assignments]
+        if group.post and all(len(step) == 1 for step in steps):
+            inside = (group.core, *group.post[:-1])
+            self._release(group.post, [tensor for operation in inside for tensor in operation.outputs])
+        z = group.outputs[0]
+        if z in self.structure.rectified and all(reads_rectified(step) for step in steps):
+            if not any(z in untied for untied in self._untied):
+                self._release((), [z])
 
     def _release_visited(self, group: Group) -> None:
         """Release what a group made; what a ReLU made is of use as long as its input is."""
