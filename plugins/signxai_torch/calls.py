@@ -25,12 +25,16 @@ WEIGHT = Slot(-1)
 ATOMS = frozenset({bool, int, float, str, type(None)})
 
 
+#: Types of arguments that hold no slot.
+_FILLED = ATOMS | {Tensor, torch.nn.Parameter}
+
+
 def fill(template: Any, inputs: Sequence[Any], weight: Any = None) -> Any:
     """Return a template with its slots filled."""
     if isinstance(template, Slot):
         return weight if template is WEIGHT else inputs[template.index]
     if isinstance(template, (tuple, list)):
-        return rebuild(template, [item if type(item) in ATOMS else fill(item, inputs, weight) for item in template])
+        return rebuild(template, [item if type(item) in _FILLED else fill(item, inputs, weight) for item in template])
     if isinstance(template, dict):
         return {key: fill(value, inputs, weight) for key, value in template.items()}
     return template
@@ -38,7 +42,9 @@ def fill(template: Any, inputs: Sequence[Any], weight: Any = None) -> Any:
 
 def plain(tensor: Tensor) -> Tensor:
     """Return a tensor without history that autograd accepts; only inference tensors are copied."""
-    return tensor.clone() if tensor.is_inference() else tensor.detach()
+    if tensor.is_inference():
+        return tensor.clone()
+    return tensor.detach() if tensor.requires_grad else tensor
 
 
 def rebuild(like: Any, items: list[Any]) -> Any:
@@ -54,17 +60,18 @@ def rebuild(like: Any, items: list[Any]) -> Any:
 
 def tensors_of(value: Any) -> list[Tensor]:
     """Return the tensors of a nested result, in order."""
+    if isinstance(value, Tensor):
+        return [value]
     found: list[Tensor] = []
     _collect(value, found)
     return found
 
 
 def _collect(value: Any, found: list[Tensor]) -> None:
-    if isinstance(value, Tensor):
-        found.append(value)
-        return
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
-        if type(item) not in ATOMS:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif type(item) not in ATOMS:
             _collect(item, found)
 
 
@@ -91,7 +98,10 @@ class Invocation:
 
     def __call__(self, inputs: Sequence[Any], weight: Any = None) -> Any:
         """Call the function with tensors in its slots."""
-        return self.function(*fill(self.args, inputs, weight), **fill(self.kwargs, inputs, weight))
+        args = [item if type(item) in _FILLED else fill(item, inputs, weight) for item in self.args]
+        if not self.kwargs:
+            return self.function(*args)
+        return self.function(*args, **fill(self.kwargs, inputs, weight))
 
 
 @attrs.frozen(eq=False)

@@ -6,7 +6,6 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor
 
@@ -28,8 +27,10 @@ def classify(node: Node, *, tainted: bool) -> Traits:
         traits = handler(node)
     elif node.name in KIND and _first_only(node):
         traits = Traits(kind=KIND[node.name])
-    traits = traits or Traits(kind="other", note=f"{function} with these arguments is no kind that has rules")
-    return traits if traits.function else attrs.evolve(traits, function=function)
+    if traits is None:
+        traits = Traits(kind="other", note=f"{function} with these arguments is no kind that has rules")
+    traits.function = traits.function or function
+    return traits
 
 
 def _is_constant(value: Any) -> bool:

@@ -52,7 +52,7 @@ class Ledger:
     moved: dict[int, Tensor] = attrs.field(factory=dict)
     stale: set[int] = attrs.field(factory=set)
     pinned: set[int] = attrs.field(factory=set)
-    _views: dict[int, list[Tensor]] = attrs.field(factory=dict)
+    _shown: list[Tensor] = attrs.field(factory=list)
     _kept: list[Any] = attrs.field(factory=list)
 
     def track(self, tensor: Tensor) -> Tensor:
@@ -70,8 +70,7 @@ class Ledger:
         """Let a tensor that the model holds show the value of an id."""
         self.ids[id(handed)] = identity
         self.tainted.discard(id(handed))
-        self._views.setdefault(memory(handed), []).append(handed)
-        self._kept.append(handed)
+        self._shown.append(handed)
 
     def taint(self, tensor: Tensor) -> None:
         """Note that a tensor depends on the input without a derivative."""
@@ -108,4 +107,4 @@ class Ledger:
     def others(self, tensor: Tensor) -> list[Tensor]:
         """Return the other tracked tensors that show the same memory."""
         key = memory(tensor)
-        return [view for view in self._views.get(key, ()) if view is not tensor and memory(view) == key]
+        return [view for view in dict.fromkeys(self._shown) if view is not tensor and memory(view) == key]

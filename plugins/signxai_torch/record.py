@@ -27,9 +27,7 @@ from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, memory
 from signxai_torch.rewrite import at_inference
 from signxai_torch.scratch import Scratch
-from signxai_torch.traits import Node
-
-_TRAITS = ("kind", "function", "parameters", "signs", "channel_axis", "padding", "constants", "note")
+from signxai_torch.traits import Node, Traits
 
 
 class Run(TorchFunctionMode):
@@ -108,11 +106,14 @@ class Run(TorchFunctionMode):
     def template(self, value: Any, originals: list[Tensor]) -> Any:
         """Return arguments with slots for tracked tensors, which are appended to ``originals``."""
         if isinstance(value, Tensor):
-            value = self.ledger.aliases.get(id(value), value)
-            if id(value) in self.ledger.ids:
+            ledger = self.ledger
+            value = ledger.aliases.get(id(value), value) if ledger.aliases else value
+            if id(value) in ledger.ids:
                 originals.append(value)
                 return Slot(len(originals) - 1)
             return plain(value)
+        if type(value) is tuple:
+            return tuple([v if type(v) in ATOMS else self.template(v, originals) for v in value])
         if isinstance(value, (tuple, list)):
             return rebuild(value, [v if type(v) in ATOMS else self.template(v, originals) for v in value])
         if isinstance(value, dict):
@@ -151,7 +152,7 @@ class Run(TorchFunctionMode):
                 Call(recorded, inputs, outputs, positions, traits.linear, traits.layout, scratch=self.scratch),
                 originals,
                 [handed[i] for i in positions],
-                **{name: getattr(traits, name) for name in _TRAITS},
+                traits,
             )
         return _replace(result, iter(handed))
 
@@ -164,7 +165,7 @@ class Run(TorchFunctionMode):
         node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=(result,))
         traits = classify(node, tainted=False)
         call = Call(recorded, inputs, (), (0,), traits.linear, traits.layout, derivative(node, traits), self.scratch)
-        self._operation(call, originals, [handed], **{name: getattr(traits, name) for name in _TRAITS})
+        self._operation(call, originals, [handed], traits)
         return handed
 
     def _plain(self, func: Callable[..., Any], args: Any, kwargs: Any, *, tainted: bool) -> Any:
@@ -205,12 +206,14 @@ class Run(TorchFunctionMode):
                 Call(Invocation(_refuse, ()), tuple(leaves), (tensor,), (0,)),
                 leaves,
                 [tensor],
-                kind="other",
-                function=type(tensor.grad_fn).__name__.removesuffix("Backward"),
-                note="it ran outside PyTorch's functions: a custom autograd function or a script",
+                Traits(
+                    kind="other",
+                    function=type(tensor.grad_fn).__name__.removesuffix("Backward"),
+                    note="it ran outside PyTorch's functions: a custom autograd function or a script",
+                ),
             )
 
-    def _operation(self, call: Call, inputs: list[Tensor], outputs: list[Tensor], **traits: Any) -> None:
+    def _operation(self, call: Call, inputs: list[Tensor], outputs: list[Tensor], traits: Traits) -> None:
         ids = self.ledger.ids
         self.operations.append(
             Operation(
@@ -219,7 +222,14 @@ class Run(TorchFunctionMode):
                 inputs=tuple(ids[id(tensor)] for tensor in inputs),
                 outputs=tuple(ids[id(tensor)] for tensor in outputs),
                 call=call,
-                **traits,
+                kind=traits.kind,
+                function=traits.function,
+                parameters=traits.parameters,
+                signs=traits.signs,
+                channel_axis=traits.channel_axis,
+                padding=traits.padding,
+                constants=traits.constants,
+                note=traits.note,
             )
         )
 

@@ -26,7 +26,7 @@ class Node:
         return bind(self.name, self.recorded.args, self.recorded.kwargs)
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True)
 class Traits:
     """Fields of an operation, as far as the function decides them."""
 

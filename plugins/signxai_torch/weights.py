@@ -137,10 +137,12 @@ def normalisation(node: Node) -> Traits | None:
     if named.get("weight") is not None:
         scale = scale * named["weight"]
     beta = torch.zeros_like(mean) if named.get("bias") is None else named["bias"]
-    arrays = {"scale": scale, "shift": beta - scale * mean, "mean": mean, "beta": beta}
+    arrays = {"scale": scale, "shift": torch.addcmul(beta, scale, mean, value=-1), "mean": mean, "beta": beta}
+    if scale.dtype != x.dtype:
+        arrays = {key: value.to(x.dtype) for key, value in arrays.items()}
     return Traits(
         kind="normalisation",
         function="batch_norm",
-        parameters={key: value.reshape(shape).to(x.dtype) for key, value in arrays.items()},
+        parameters={key: value.view(shape) for key, value in arrays.items()},
         channel_axis=1,
     )
