@@ -204,7 +204,7 @@ def test_a_backend_that_was_begun_is_told_what_is_missing(register):
     register("begun", "test_conformance:Begun")
     report = run("begun", topics=["array"])
     assert f"{report.outcomes[0].text}, ".startswith(
-        "Begun lacks record, linear, pull, vjp, apply, forget, map_weight, scale_weight, select"
+        "Begun lacks record, linear, pull, vjp, apply, forget, map_weight, split, scale_weight, select"
     )
     assert "Begun lacks record, linear" in str(report)
 

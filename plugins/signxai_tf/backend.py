@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording, Stage
+from signxai_core.engine.mapping import apply_weight_cell
 from signxai_core.errors import TargetError, UnsupportedOperationError
+from signxai_core.specs.cells import WeightCell
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
 from signxai_tf.calls import Handle, Layout, Program
@@ -69,9 +72,9 @@ class TensorFlowBackend(BackendDefaults):
         handle: Handle = operation.call
         return handle.recorded(inputs)
 
-    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array | InParts:
-        """Return ``function(weight)``, or what maps a large dense weight part by part."""
-        return mapped(operation.call, function, weight)
+    def map_weight(self, operation: Operation, cell: WeightCell, weight: Array) -> Array | InParts:
+        """Return a cell of a weight, or what maps a large dense weight part by part."""
+        return mapped(operation.call, functools.partial(apply_weight_cell, self, cell), weight)
 
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+import attrs
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from signxai_core.engine.backend import Operation, Recording
+from signxai_core.engine.mapping import apply_weight_cell
 from signxai_core.errors import TargetError, UnsupportedOperationError
+from signxai_core.specs.cells import WeightCell
 from signxai_torch import derivatives
 from signxai_torch.arrays import asarray, floating_type, prepare, to_numpy, to_tensor
 from signxai_torch.calls import Call, differentiate, plain
@@ -74,14 +77,22 @@ class TorchBackend:
         """Drop the arrays that the operation's handle keeps; only ``apply`` may be asked of it from now on."""
         operation.call.forget()
 
-    def map_weight(
-        self, operation: Operation, function: Callable[[Tensor], Tensor], weight: Tensor | InParts
-    ) -> Tensor | InParts:
-        """Return ``function(weight)``, or what maps a large weight part by part."""
+    def map_weight(self, operation: Operation, cell: WeightCell, weight: Tensor | InParts) -> Tensor | InParts:
+        """Return a cell of a weight, or what maps a large weight part by part."""
         if isinstance(weight, InParts):
-            return weight.mapped(function)
+            return attrs.evolve(weight, cell=cell)
         call: Call = operation.call
-        return InParts(call, weight, functions=(function,)) if is_large(weight, call.layout) else function(weight)
+        if call.layout is not None and is_large(weight, call.layout):
+            return InParts(self, call, call.layout, weight, cell=cell)
+        return apply_weight_cell(self, cell, weight)
+
+    def split(self, operation: Operation, weight: Tensor | InParts) -> Iterator[tuple[slice, Tensor]] | None:
+        """Return a weight by slices of the output units, if it is large, and they are the output's last axis."""
+        call: Call = operation.call
+        if call.layout is None or call.layout.convolution or not is_large(operation.parameters["weight"], call.layout):
+            return None
+        whole = weight if isinstance(weight, InParts) else InParts(self, call, call.layout, weight)
+        return whole.slices()
 
     def scale_weight(self, operation: Operation, inner: Tensor | None, outer: Tensor | None) -> Tensor | InParts:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
@@ -91,7 +102,7 @@ class TorchBackend:
             raise UnsupportedOperationError(message, function=operation.function, path=operation.path)
         weight: Tensor = operation.parameters["weight"]
         if is_large(weight, call.layout):
-            return InParts(call, weight, inner, outer)
+            return InParts(self, call, call.layout, weight, inner, outer)
         return scaled(weight, call.layout, inner, outer)
 
     def select(self, output: Tensor, target: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Large weights, scaled and under an elementwise function, in memory that is used again and again.
+"""Large weights, scaled and under a cell, in memory that is used again and again.
 
 Fresh memory costs more than arithmetic: writing the positive part of a dense layer of hundreds of
 megabytes to it takes longer than the matrix product. So such a weight is mapped part by part
@@ -8,19 +8,22 @@ whenever it is used, and a smaller one once, into memory that the walk keeps for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import attrs
 import torch
 from torch import Tensor
 
+from signxai_core.engine.backend import Backend
+from signxai_core.engine.mapping import apply_weight_cell
+from signxai_core.specs.cells import KEEP, NEGATIVE, POSITIVE, WeightCell
 from signxai_torch.calls import Call, Layout
 from signxai_torch.derivatives import pull
 
 #: Numbers per part.
 PART = 2**19
 #: Weights with more numbers are never held as a whole.
-_WHOLE = 2**23
+WHOLE = 2**23
 #: Output units come in multiples of this, which is what processors like.
 _UNITS = 16
 
@@ -38,92 +41,117 @@ def scaled(weight: Tensor, layout: Layout, inner: Tensor | None, outer: Tensor |
     return grouped.reshape(weight.shape)
 
 
-def is_large(weight: Tensor, layout: Layout | None) -> bool:
+def is_large(weight: Tensor, layout: Layout) -> bool:
     """Return whether a weight is better mapped in parts, and can be: its outputs are independent of each other."""
-    if layout is None or weight.numel() <= PART or layout.groups > 1:
+    if weight.numel() <= PART or layout.groups > 1:
         return False
     return not layout.convolution or layout.outer == 0
 
 
 @attrs.define(eq=False)
 class InParts:
-    """A weight for which :func:`is_large` holds, scaled and under functions, applied in their order.
+    """A cell of a weight for which :func:`is_large` holds, scaled before.
 
     Parameters
     ----------
-    call
-        Handle of the operation.
+    backend
+        Applies cells.
+    call, layout
+        Handle of the operation, and the weight's layout.
     weight
         The operation's own.
     inner, outer
         See :func:`scaled`.
-    functions
-        Elementwise.
+    factor
+        A number for the whole weight.
+    cell
+        ``KEEP`` where the weight is only scaled.
     """
 
+    backend: Backend
     call: Call
+    layout: Layout
     weight: Tensor
     inner: Tensor | None = None
     outer: Tensor | None = None
-    functions: tuple[Callable[[Tensor], Tensor], ...] = ()
-    _whole: Tensor | None = attrs.field(default=None, init=False)
-
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> InParts:
-        """Return ``function`` of this weight."""
-        return attrs.evolve(self, functions=(*self.functions, function))
+    factor: Tensor | None = None
+    cell: WeightCell = KEEP
+    _memory: Tensor | None = attrs.field(default=None, init=False)
 
     def __mul__(self, factor: Tensor) -> InParts:
         """Return this weight times a number."""
-        return self.mapped(lambda part: part * factor)
+        return attrs.evolve(self, factor=factor if self.factor is None else self.factor * factor)
 
-    def _parts(self, layout: Layout) -> Iterator[tuple[int, Tensor]]:
-        """Yield parts of the mapped weight, and their first output unit."""
-        if self.weight.numel() > _WHOLE:
-            yield from self._mapped_parts(layout)
-            return
-        if self._whole is None:
-            self._whole = self.call.scratch.take(self.weight, self)
-            for start, part in self._mapped_parts(layout):
-                self._whole.narrow(layout.outer, start, part.shape[layout.outer]).copy_(part)
-        yield 0, self._whole
-
-    def _mapped_parts(self, layout: Layout) -> Iterator[tuple[int, Tensor]]:
-        units = self.weight.shape[layout.outer]
-        count = math.ceil(units / math.ceil(self.weight.numel() / PART))
-        count = min(units, math.ceil(count / _UNITS) * _UNITS)
+    def slices(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the mapped weight by output units; a slice is gone when the next one comes."""
+        axis, units = self.layout.outer, self.weight.shape[self.layout.outer]
+        plain = self.cell == KEEP and self.inner is None and self.outer is None and self.factor is None
+        count = self._count()
+        memory = self.weight if plain else self.call.scratch.take(self.weight.narrow(axis, 0, count), self)
         for start in range(0, units, count):
             length = min(count, units - start)
-            part = self.weight.narrow(layout.outer, start, length)
-            if self.inner is not None or self.outer is not None:
-                part = scaled(part, layout, self.inner, None if self.outer is None else self.outer[start:][:length])
-            for function in self.functions:
-                part = function(part)
-            yield start, part
+            part = memory.narrow(axis, start if plain else 0, length)
+            if not plain:
+                self._write(start, part)
+            yield slice(start, start + length), part
+
+    def _count(self) -> int:
+        """Return how many output units make a part."""
+        units = self.weight.shape[self.layout.outer]
+        count = math.ceil(units / math.ceil(self.weight.numel() / PART))
+        return min(units, math.ceil(count / _UNITS) * _UNITS)
+
+    def _parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield :meth:`slices`, or a weight of moderate size as a whole, which is mapped once."""
+        if self.weight.numel() > WHOLE:
+            yield from self.slices()
+            return
+        units = self.weight.shape[self.layout.outer]
+        if self._memory is None:
+            self._memory = self.call.scratch.take(self.weight, self)
+            for start in range(0, units, self._count()):
+                length = min(self._count(), units - start)
+                self._write(start, self._memory.narrow(self.layout.outer, start, length))
+        yield slice(0, units), self._memory
+
+    def _write(self, start: int, memory: Tensor) -> None:
+        """Write the mapped weights of output units from ``start`` on."""
+        count = memory.shape[self.layout.outer]
+        part = self.weight.narrow(self.layout.outer, start, count)
+        outer = None if self.outer is None else self.outer.narrow(0, start, count)
+        for factor, axis in ((self.inner, self.layout.inner), (outer, self.layout.outer), (self.factor, 0)):
+            if factor is not None:
+                shape = [-1 if place == axis else 1 for place in range(part.dim())]
+                part = torch.mul(part, factor.reshape(shape), out=memory)
+        if self.cell == POSITIVE:
+            torch.clamp(part, min=0.0, out=memory)
+        elif self.cell == NEGATIVE:
+            torch.clamp(part, max=0.0, out=memory)
+        elif self.cell != KEEP:
+            memory.copy_(apply_weight_cell(self.backend, self.cell, part))
 
     def times(self, x: Tensor) -> Tensor:
         """Return the outputs for ``x``, without bias."""
-        layout, linear = self.call.layout, self.call.linear
-        assert layout is not None and linear is not None, "only weights with a layout are large"
-        axis, outputs = 1 if layout.convolution else x.dim() - 1, None
-        for start, part in self._parts(layout):
+        linear = self.call.linear
+        assert linear is not None, "operations with a weight have a form with a place for it"
+        axis, outputs = 1 if self.layout.convolution else x.dim() - 1, None
+        for units, part in self._parts():
             some = linear((x,), part)
             if part.shape == self.weight.shape:
                 return some
             if outputs is None:
-                # Kept results between freed parts would keep the next part from taking their place.
-                outputs = some.new_empty(*some.shape[:axis], self.weight.shape[layout.outer], *some.shape[axis + 1 :])
-            outputs.narrow(axis, start, some.shape[axis]).copy_(some)
+                length = self.weight.shape[self.layout.outer]
+                outputs = some.new_empty(*some.shape[:axis], length, *some.shape[axis + 1 :])
+            outputs.narrow(axis, units.start, some.shape[axis]).copy_(some)
         assert outputs is not None, "an operation has output units"
         return outputs
 
     def pull(self, t: Tensor) -> Tensor:
         """Return the vector-Jacobian product of :meth:`times`."""
-        layout = self.call.layout
-        assert layout is not None, "only weights with a layout are large"
-        axis, total = 1 if layout.convolution else t.dim() - 1, None
-        for start, part in self._parts(layout):
-            some = t.narrow(axis, start, part.shape[layout.outer])
-            product = pull(layout, part, some, self.call.local_inputs[0])
+        axis, total = 1 if self.layout.convolution else t.dim() - 1, None
+        for units, part in self._parts():
+            some = t.narrow(axis, units.start, part.shape[self.layout.outer])
+            product = pull(self.layout, part, some, self.call.local_inputs[0])
             total = product if total is None else total.add_(product)
         assert total is not None, "an operation has output units"
         return total

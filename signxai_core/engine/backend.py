@@ -8,13 +8,15 @@ the engine uses Python's operators on them and the functions of :class:`Backend`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import numpy.typing as npt
 
+from signxai_core.engine.mapping import apply_weight_cell
+from signxai_core.specs.cells import WeightCell
 from signxai_core.specs.composites import Kind
 
 Array = Any
@@ -168,10 +170,16 @@ class Backend(Protocol):
     def forget(self, operation: Operation) -> None:
         """Drop the arrays that the operation's handle keeps; only ``apply`` may be asked of it from now on."""
 
-    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
-        """Return ``function(weight)``, elementwise; it is only handed to :meth:`linear` and :meth:`pull`.
+    def map_weight(self, operation: Operation, cell: WeightCell, weight: Array) -> Array:
+        """Return a cell of a weight; it is only handed to :meth:`linear` and :meth:`pull`.
 
         So a backend is free to return a stand-in of its own that maps a large weight part by part.
+        """
+
+    def split(self, operation: Operation, weight: Array) -> Iterator[tuple[slice, Array]] | None:
+        """Return a weight by slices of the output units, if it is large, and they are the output's last axis.
+
+        Then a rule that maps the weight is applied to a slice at a time, which is read once.
         """
 
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
@@ -232,9 +240,13 @@ class BackendDefaults:
     def forget(self, operation: Operation) -> None:
         """Drop nothing: a handle that keeps no arrays has none to drop."""
 
-    def map_weight(self, operation: Operation, function: Callable[[Array], Array], weight: Array) -> Array:
-        """Return ``function(weight)``."""
-        return function(weight)
+    def map_weight(self: Any, operation: Operation, cell: WeightCell, weight: Array) -> Array:
+        """Return a cell of a weight."""
+        return apply_weight_cell(self, cell, weight)
+
+    def split(self, operation: Operation, weight: Array) -> Iterator[tuple[slice, Array]] | None:
+        """Take the weight as a whole."""
+        return None
 
     def copysign(self: Any, magnitude: Array, sign: Array) -> Array:
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""

@@ -1,6 +1,6 @@
 """One group of operations as a linear map ``z = f(x; W, b)`` with cells applied to x, W and b.
 
-This is the only place that applies cells to arrays. Notation as in
+Notation as in
 :mod:`signxai_core.specs.rules`: ``x`` the group's input(s), ``W`` and ``b`` its folded weight and
 bias, ``z`` its output before any activation, ``t`` what is pulled back.
 """
@@ -8,13 +8,14 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend, Operation
+from signxai_core.engine.mapping import apply_mix, apply_weight_cell
 from signxai_core.engine.structure import Group, Structure, channel_vector
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
@@ -25,25 +26,6 @@ _DIAGONAL = frozenset({"normalisation", "scaling"})
 #: An output may be taken as the difference of two others where each sums this many products or more
 #: (with few, one of them can be so small that the difference is rounding) with this rounding or less.
 _WIDE, _PRECISE = 64, 2.0**-23
-
-
-def apply_mix(backend: Backend, cell: Mix, v: Array) -> Array:
-    """Return ``positive · max(v, 0) + negative · min(v, 0)``."""
-    if cell.positive == cell.negative:
-        return v if cell.positive == 1 else v * cell.positive
-    parts = []
-    if cell.positive:
-        parts.append(cell.positive * backend.maximum(v, 0.0) if cell.positive != 1 else backend.maximum(v, 0.0))
-    if cell.negative:
-        parts.append(cell.negative * backend.minimum(v, 0.0) if cell.negative != 1 else backend.minimum(v, 0.0))
-    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-
-def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
-    """Return a cell of a weight or bias."""
-    if isinstance(cell, Mix):
-        return apply_mix(backend, cell, v)
-    return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
 
 
 def _sign(cell: Cell) -> int:
@@ -62,11 +44,20 @@ def _scaled(array: Array, factor: float) -> Array:
 
 @attrs.define(eq=False)
 class Linear:
-    """A group as a linear map; caches mapped weights and outputs for as long as it lives."""
+    """A group as a linear map; caches mapped weights and outputs for as long as it lives.
+
+    Parameters
+    ----------
+    backend, structure, group
+        What is computed, and how.
+    units
+        Slice of the last axis of the output, where the map is restricted to that.
+    """
 
     backend: Backend
     structure: Structure
     group: Group
+    units: slice | None = None
     _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
     _outputs: dict[tuple[Term, bool], Array] = attrs.field(factory=dict, init=False)
     _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
@@ -79,12 +70,27 @@ class Linear:
     @property
     def z(self) -> Array:
         """The output, as recorded."""
-        return self.structure.recording.values[self.group.outputs[0]]
+        z = self.structure.recording.values[self.group.outputs[0]]
+        return z if self.units is None else z[..., self.units]
 
     @property
     def padded_x(self) -> tuple[Array, ...]:
         """The inputs with the group's zero padding, without its scaling."""
         return tuple(self._pad(x) for x in self.x)
+
+    def parts(self) -> Iterator[tuple[slice, Linear]] | None:
+        """Return this map by slices of the output, where the backend finds its weight too large."""
+        if self.group.core.kind != "dense":
+            return None
+        weight, bias = self._fold()
+        found = self.backend.split(self.group.core, weight)
+        return None if found is None else self._restricted(found, bias)
+
+    def _restricted(self, parts: Iterator[tuple[slice, Array]], bias: Array | None) -> Iterator[tuple[slice, Linear]]:
+        for units, weight in parts:
+            part = Linear(self.backend, self.structure, self.group, units)
+            part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]  # noqa: SLF001
+            yield units, part
 
     def output(self, term: Term, rectified: Array | None = None) -> Array:
         """Return ``f(x_cell(x); weight_cell(W), bias_cell(b))``, without the term's sign.
@@ -223,7 +229,7 @@ class Linear:
             pulled = self.backend.pull(core, None, t)
             signs = core.signs or (1,) * len(pulled)
             return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
-        scale = self._output_scale(t) if cell == KEEP else None
+        scale = self._output_scale(t) if cell == KEEP and self.units is None else None
         if scale is None:
             (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
         else:
@@ -284,7 +290,7 @@ class Linear:
         core = self.group.core
         if cell == KEEP or core.kind in _DIAGONAL:
             return apply_weight_cell(self.backend, cell, weight)
-        return self.backend.map_weight(core, lambda part: apply_weight_cell(self.backend, cell, part), weight)
+        return self.backend.map_weight(core, cell, weight)
 
     def bias(self, cell: WeightCell) -> Array | None:
         """Return ``cell(b)``, if there is a bias that it leaves."""

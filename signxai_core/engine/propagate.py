@@ -15,7 +15,7 @@ import numpy as np
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
 from signxai_core.errors import UnsupportedOperationError
-from signxai_core.specs.cells import Cell
+from signxai_core.specs.cells import KEEP, Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
 
@@ -33,6 +33,24 @@ def propagate_rule(
     rectified
         ``max(z, 0)``, if ``R`` is 0 wherever that is 0.
     """
+    parts = linear.parts() if _maps_outputs_alone(rule) else None
+    if parts is None:
+        return _propagate(linear, rule, relevance, rectified)
+    total: tuple[Array, ...] | None = None
+    for units, part in parts:
+        some = _propagate(part, rule, relevance[..., units], None if rectified is None else rectified[..., units])
+        total = some if total is None else tuple(map(part.added, total, some))
+    assert total is not None, "an operation has output units"
+    return total
+
+
+def _maps_outputs_alone(rule: Rule) -> bool:
+    """Return whether a rule maps weights, and an output's relevance asks for nothing of other outputs."""
+    maps = any(term.weight != KEEP for share in rule.shares for term in share.terms)
+    return maps and rule.stabiliser.scale != "relative"
+
+
+def _propagate(linear: Linear, rule: Rule, relevance: Array, rectified: Array | None) -> tuple[Array, ...]:
     pulled: dict[Cell, Sequence[Array]] = {}  # by the term's x, which they are still to be multiplied with
     for share in rule.shares:
         if rectified is not None and share.gate == "negative":

@@ -1,0 +1,34 @@
+"""Cells applied to arrays.
+
+Sign and bounds, which need the model's input, stand in :mod:`signxai_core.engine.linear`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from signxai_core.specs.cells import Mix, Square, WeightCell
+
+if TYPE_CHECKING:
+    from signxai_core.engine.backend import Backend
+
+Array = Any
+
+
+def apply_mix(backend: Backend, cell: Mix, v: Array) -> Array:
+    """Return ``positive · max(v, 0) + negative · min(v, 0)``."""
+    if cell.positive == cell.negative:
+        return v if cell.positive == 1 else v * cell.positive
+    parts = []
+    if cell.positive:
+        parts.append(cell.positive * backend.maximum(v, 0.0) if cell.positive != 1 else backend.maximum(v, 0.0))
+    if cell.negative:
+        parts.append(cell.negative * backend.minimum(v, 0.0) if cell.negative != 1 else backend.minimum(v, 0.0))
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
+    """Return a cell of a weight or bias."""
+    if isinstance(cell, Mix):
+        return apply_mix(backend, cell, v)
+    return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
