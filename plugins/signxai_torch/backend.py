@@ -147,15 +147,18 @@ class TorchBackend:
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
         return torch.copysign(magnitude, sign + 0.0)  # −0 + 0 is +0
 
-    def quotient(self, a: Tensor, b: Tensor, epsilon: float, *, positive: bool = False) -> Tensor:
+    def quotient(
+        self, a: Tensor, b: Tensor, epsilon: float, *, positive: bool = False, is_free: bool = False
+    ) -> Tensor:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0.
 
         Without comparisons, which cost ten times an addition on a CPU, and in one array of its own.
-        ``positive``: no number in ``b`` is negative.
+        ``positive``: no number in ``b`` is negative. ``is_free``: that array may be ``b``.
         """
         if positive:
             visible = epsilon >= torch.finfo(b.dtype).tiny
-            divisor = b + epsilon if visible else torch.threshold(b, 0.0, torch.inf)
+            memory = b if is_free else None
+            divisor = torch.add(b, epsilon, out=memory) if visible else _without_zeros(b, memory)
             return torch.div(a, divisor, out=divisor if a.shape == divisor.shape else None)
         divisor = b
         if epsilon:
@@ -185,6 +188,11 @@ class TorchBackend:
     def max(self, a: Tensor, axis: int) -> Tensor:
         """Maximum along an axis, which stays with length 1."""
         return torch.amax(a, dim=axis, keepdim=True)
+
+
+def _without_zeros(b: Tensor, memory: Tensor | None) -> Tensor:
+    """Return numbers that are not negative, with infinity for 0."""
+    return torch.threshold(b, 0.0, torch.inf) if memory is None else torch.threshold_(memory, 0.0, torch.inf)
 
 
 def _linear(operation: Operation, inputs: Sequence[Tensor], weight: Tensor | None) -> Tensor:

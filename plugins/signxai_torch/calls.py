@@ -42,9 +42,7 @@ def fill(template: Any, inputs: Sequence[Any], weight: Any = None) -> Any:
 
 def plain(tensor: Tensor) -> Tensor:
     """Return a tensor without history that autograd accepts; only inference tensors are copied."""
-    if tensor.is_inference():
-        return tensor.clone()
-    return tensor.detach() if tensor.requires_grad else tensor
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def rebuild(like: Any, items: list[Any]) -> Any:

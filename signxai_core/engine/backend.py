@@ -212,10 +212,13 @@ class Backend(Protocol):
     def copysign(self, magnitude: Array, sign: Array) -> Array:
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
 
-    def quotient(self, a: Array, b: Array, epsilon: float, *, positive: bool = False) -> Array:
+    def quotient(
+        self, a: Array, b: Array, epsilon: float, *, positive: bool = False, is_free: bool = False
+    ) -> Array:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0.
 
-        ``positive``: no number in ``b`` is negative, so that a backend need not look.
+        ``positive``: no number in ``b`` is negative, so that a backend need not look. ``is_free``: a
+        backend may write to ``b``.
         """
 
     def full_like(self, a: Array, value: float) -> Array:
@@ -253,7 +256,9 @@ class BackendDefaults:
         size = self.abs(magnitude)
         return self.where(sign >= 0, size, -size)
 
-    def quotient(self: Any, a: Array, b: Array, epsilon: float, *, positive: bool = False) -> Array:
+    def quotient(
+        self: Any, a: Array, b: Array, epsilon: float, *, positive: bool = False, is_free: bool = False
+    ) -> Array:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0."""
         divisor = b + self.copysign(self.full_like(b, epsilon), b) if epsilon else b
         return a / self.where(divisor == 0, self.full_like(divisor, math.inf), divisor)

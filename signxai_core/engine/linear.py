@@ -52,12 +52,15 @@ class Linear:
         What is computed, and how.
     units
         Slice of the last axis of the output, where the map is restricted to that.
+    is_alone
+        One rule is applied, once: what it computes need not be kept.
     """
 
     backend: Backend
     structure: Structure
     group: Group
     units: slice | None = None
+    is_alone: bool = False
     _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
     _outputs: dict[tuple[Term, bool], Array] = attrs.field(factory=dict, init=False)
     _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
@@ -88,7 +91,7 @@ class Linear:
 
     def _restricted(self, parts: Iterator[tuple[slice, Array]], bias: Array | None) -> Iterator[tuple[slice, Linear]]:
         for units, weight in parts:
-            part = Linear(self.backend, self.structure, self.group, units)
+            part = Linear(self.backend, self.structure, self.group, units, is_alone=self.is_alone)
             part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]  # noqa: SLF001
             yield units, part
 
@@ -102,6 +105,11 @@ class Linear:
         if key not in self._outputs:
             self._outputs[key] = self._compute(term, rectified)
         return self._outputs[key]
+
+    def drop_outputs(self) -> None:
+        """Forget outputs that no other rule will ask for."""
+        if self.is_alone:
+            self._outputs.clear()
 
     def is_whole(self, term: Term) -> bool:
         """Return whether a term's output is z."""

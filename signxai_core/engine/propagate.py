@@ -51,17 +51,23 @@ def _maps_outputs_alone(rule: Rule) -> bool:
 
 
 def _propagate(linear: Linear, rule: Rule, relevance: Array, rectified: Array | None) -> tuple[Array, ...]:
+    # With max(z, 0), no relevance is where z < 0.
+    shares = [share for share in rule.shares if rectified is None or share.gate != "negative"]
+    sums = [_sum(linear, share, rectified) for share in shares]
+    linear.drop_outputs()
     pulled: dict[Cell, Sequence[Array]] = {}  # by the term's x, which they are still to be multiplied with
-    for share in rule.shares:
-        if rectified is not None and share.gate == "negative":
-            continue  # no relevance there
-        t = _quotient(linear, rule.stabiliser, share, relevance, rectified)
+    for share in shares:
+        z, is_own = sums.pop(0)
+        is_free = is_own and linear.is_alone and all(z is not other for other, _ in sums)
+        t = _quotient(linear, rule.stabiliser, share, z, relevance, rectified, is_free=is_free)
+        del z
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
             parts = linear.pull(term.weight, t, share.weight * term.sign)
             known = pulled.get(term.x)
             pulled[term.x] = parts if known is None else [linear.added(a, b) for a, b in zip(known, parts, strict=True)]
+        del t
     return tuple(
         _times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x))
     )
@@ -76,28 +82,41 @@ def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array])
     return functools.reduce(linear.added, parts) if parts else linear.backend.full_like(linear.x[index], 0.0)
 
 
-def _quotient(
-    linear: Linear, stabiliser: Stabiliser, share: Share, relevance: Array, rectified: Array | None
-) -> Array:
-    """Return ``gate(z) · R / stabilise(Σ_term sign · z_term)``."""
-    backend = linear.backend
-    if share.gate != "all" and rectified is None:
-        open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
-        relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
+def _sum(linear: Linear, share: Share, rectified: Array | None) -> tuple[Array, bool]:
+    """Return ``Σ_term sign · z_term``, and whether it is an array that was made for that."""
     z: Array | None = None
+    is_own = False
     for term in share.terms:
         if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
             continue
         output = linear.output(term, rectified)
+        is_own = z is not None or term.sign < 0 or not linear.is_whole(term)
         output = output if term.sign > 0 else -output
         z = output if z is None else z + output
+    return z, is_own
+
+
+def _quotient(
+    linear: Linear,
+    stabiliser: Stabiliser,
+    share: Share,
+    z: Array,
+    relevance: Array,
+    rectified: Array | None,
+    *,
+    is_free: bool,
+) -> Array:
+    """Return ``gate(z) · R / stabilise(z)``, in the memory of ``z`` if that is free."""
+    backend = linear.backend
+    if share.gate != "all" and rectified is None:
+        open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
+        relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
     positive = linear.is_positive(share) or (rectified is not None and z is rectified)
     if stabiliser.scale == "absolute":
-        return backend.quotient(relevance, z, stabiliser.epsilon, positive=positive)
+        return backend.quotient(relevance, z, stabiliser.epsilon, positive=positive, is_free=is_free)
     measured = linear.z if z is rectified else z
-    return backend.quotient(
-        relevance, _stabilised(linear, stabiliser, z, measured, positive=positive), 0.0, positive=positive
-    )
+    stabilised = _stabilised(linear, stabiliser, z, measured, positive=positive)
+    return backend.quotient(relevance, stabilised, 0.0, positive=positive, is_free=True)
 
 
 def number(backend: Backend, value: float, like: Array) -> Array:

@@ -159,20 +159,21 @@ class Walk:
     def visit(self, position: int, streams: Sequence[Stream]) -> list[Stream]:
         """Take streams through one group of operations."""
         group = self.structure.groups[position]
-        linear = Linear(self.backend, self.structure, group)
-        visited: list[Stream] = []
+        visited = [stream for stream in streams if stream.relevance.keys().isdisjoint(group.outputs)]
+        steps: list[tuple[Stream, tuple[StepRule, ...]]] = []
         for stream in streams:
-            if stream.relevance.keys().isdisjoint(group.outputs):
-                visited.append(stream)
-                continue
             by_rules: dict[tuple[StepRule, ...], list[int]] = {}
-            for member in stream.members:
-                by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
-            for rules, members in by_rules.items():
-                part = Stream(tuple(members), dict(stream.relevance))
-                self._step(part, group, rules, linear)
-                visited.append(part)
-        return visited
+            if not stream.relevance.keys().isdisjoint(group.outputs):
+                for member in stream.members:
+                    by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
+            if len(by_rules) == 1:
+                steps.append((stream, *by_rules))
+            else:
+                steps += [(Stream(tuple(members), dict(stream.relevance)), rules) for rules, members in by_rules.items()]
+        linear = Linear(self.backend, self.structure, group, is_alone=len(steps) == 1)
+        for stream, rules in steps:
+            self._step(stream, group, rules, linear)
+        return [*visited, *(stream for stream, _ in steps)]
 
     def _step(self, stream: Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
         if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):
