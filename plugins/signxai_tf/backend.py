@@ -14,7 +14,7 @@ from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
 from signxai_tf.calls import Handle, Layout, Program
-from signxai_tf.compiled import Point
+from signxai_tf.compiled import Later, Point
 from signxai_tf.parts import InParts, mapped
 from signxai_tf.run import run_compiled, run_model
 
@@ -102,7 +102,7 @@ class TensorFlowBackend(BackendDefaults):
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return a NumPy array; types that NumPy lacks become float32."""
-        return to_numpy(array)
+        return to_numpy(array.now() if isinstance(array, Later) else array)
 
     def where(self, condition: Array, a: Array | float, b: Array | float) -> Array:
         """Elementwise choice; ``a`` and ``b`` may be numbers."""

@@ -25,6 +25,7 @@ from signxai_tf.callables import entry_point
 from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import Fingerprint, fingerprint
 from signxai_tf.graph import Graph, read
+from signxai_tf.values import NotCompilableError
 
 #: Models of smaller size are run operation by operation.
 WORTH_COMPILING = 2**14
@@ -76,9 +77,13 @@ class Trace:
 
 
 def _compile(record: Callable[[Any], Recording], x: Any) -> CompiledModel | None:
+    """Return the compiled model; ``None`` where it has to be run operation by operation.
+
+    What is wrong with a model is said by errors of ours, which are the same in both kinds of run.
+    """
     try:
         return compile_model(record, x.shape, x.dtype)
-    except Exception:  # noqa: BLE001 - an operation by operation run fails with a better message, or does not fail
+    except NotCompilableError:
         return None
 
 
