@@ -19,6 +19,7 @@ from signxai_core.engine.backend import Array, Operation, Recording, Stage
 from signxai_tf import operations, private
 from signxai_tf.calls import Handle, Program
 from signxai_tf.forward import Forward
+from signxai_tf.pace import in_order
 from signxai_tf.values import NotCompilableError
 from signxai_tf.vocabulary import CONVOLUTIONS, MATMULS
 
@@ -100,7 +101,8 @@ class CompiledModel:
         found = []
 
         def traced(*given: Array) -> list[Array]:
-            results, description = stage(self.recording, given)
+            with in_order():
+                results, description = stage(self.recording, given)
             found.append(description)
             return list(results)
 
