@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import signxai_core as sx
+from signxai_core.errors import InputShapeError
 from signxai_core.specs import Composite, Entry, FunctionRule, MethodSpec, Where
 
 keras = pytest.importorskip("keras")
 import tensorflow as tf  # noqa: E402
 from tf_nets import golden, relative, subclassed  # noqa: E402
 
-from signxai_tf import parts, trace  # noqa: E402
+from signxai_tf import forward, parts, trace  # noqa: E402
 from signxai_tf.backend import TensorFlowBackend  # noqa: E402
 
 L = keras.layers
@@ -142,6 +143,43 @@ def test_large_dense_weights_are_mapped_in_parts(monkeypatch):
 
 
 @pytest.mark.usefixtures("always")
+def test_later_runs_give_what_was_asked_for(monkeypatch):
+    model, x = MODELS["golden"]()
+    names = ["gradient", "lrp_epsilon_0_1", "grad_cam", "lrp_alpha_2_beta_1"]
+    first = {name: sx.explain(model, x, name).relevance for name in names}
+    backend, given = TensorFlowBackend(), []
+    run = forward.Forward.run
+
+    def spy(self, *arguments):
+        found = run(self, *arguments)
+        given.append(len(found))
+        return found
+
+    monkeypatch.setattr(forward.Forward, "run", spy)
+    fresh = keras.models.clone_model(model)
+    fresh.set_weights(model.get_weights())
+    for name in (*names, *reversed(names)):  # a method that asks for more comes after the forward pass was cut down
+        for _ in range(4):
+            assert relative(sx.explain(fresh, x, name).relevance, first[name]) < 1e-12
+    assert given[2] < given[1] == given[0]
+    recording = backend.outline(fresh, x)
+    for tensor, value in backend.record(fresh, x).values.items():
+        found = recording.values[tensor]
+        assert tuple(found.shape) == tuple(value.shape)
+        np.testing.assert_allclose(backend.to_numpy(found), backend.to_numpy(value), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.usefixtures("always")
+def test_max_pooling_with_ties_is_the_same_in_float32(monkeypatch):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((9, 9, 3)), L.ReLU(), L.MaxPooling2D(3, 2), L.Flatten(), L.Dense(2)])
+    x = np.round(np.random.default_rng(0).normal(size=(2, 9, 9, 3))).astype("float32")
+    found = sx.explain(model, x, "gradient").relevance
+    monkeypatch.setattr(trace, "WORTH_COMPILING", 2**30)
+    assert relative(found, sx.explain(model, x, "gradient").relevance) < 1e-6
+
+
+@pytest.mark.usefixtures("always")
 def test_rules_that_are_functions_are_called_with_numbers():
     model, x = layered()
     rule = FunctionRule(f"{__name__}:numbers")
@@ -172,3 +210,34 @@ def test_a_model_whose_operations_depend_on_its_numbers_is_not_compiled():
     assert not compiled(model, x)
     np.testing.assert_allclose(sx.explain(model, x, "gradient", 1, backend="tensorflow").relevance[:, 1], 1)
     np.testing.assert_allclose(sx.explain(model, -x, "gradient", 1, backend="tensorflow").relevance[:, 1], 2)
+
+
+@pytest.mark.usefixtures("always")
+def test_faults_of_ours_are_not_taken_for_models_that_cannot_be_compiled(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(trace, "compile_model", broken)
+    model, x = layered()
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        sx.explain(model, x, "gradient")
+
+
+@pytest.mark.usefixtures("always")
+def test_operations_that_do_not_fit_the_input_are_named():
+    weight = tf.Variable(np.ones((4, 2)))
+    model = tf.function(lambda x: tf.reshape(x, [-1, 4]) @ weight)
+    with pytest.raises(InputShapeError, match="failed on an input of shape"):
+        sx.explain(model, np.ones((1, 3)), "gradient", backend="tensorflow")
+
+
+@pytest.mark.usefixtures("always")
+def test_an_array_of_a_length_that_depends_on_the_numbers_is_not_compiled():
+    def model(x):
+        kept = tf.where(x[0] > 0)[:, 0]
+        return tf.gather(x, kept, axis=1) @ tf.ones((tf.shape(kept)[0], 2), x.dtype)
+
+    x = np.array([[1.0, -1.0, 2.0]])
+    assert not compiled(model, x)
+    found = sx.explain(model, x, "gradient", 0, backend="tensorflow").relevance
+    np.testing.assert_array_equal(found, [[1, 0, 1]])

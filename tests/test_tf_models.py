@@ -16,7 +16,7 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 from tf_nets import relative, subclassed  # noqa: E402
 
-from signxai_tf import trace  # noqa: E402
+from signxai_tf import arrays, trace  # noqa: E402
 
 L = keras.layers
 RNG = np.random.default_rng(0)
@@ -186,6 +186,23 @@ def test_maps_follow_the_weights_and_the_layers():
     model.layers[-1].activation = keras.activations.relu
     third = sx.explain(model, IMAGES, "lrp_epsilon_0_1")
     assert third.plan.rows[-1].operation == "dense (relu)" or third.plan.rows[-1].operation.endswith("(relu)")
+
+
+@pytest.mark.parametrize("count", [1, 64, 2**20])
+def test_numbers_go_through_unchanged_and_unshared(count):
+    given = np.zeros((1, count), np.float32)
+    tensor = arrays.to_tensor(tf.identity, given)
+    constant = arrays.asarray(given, tensor)
+    given[:] = 1
+    assert not np.any(tensor.numpy())
+    assert not np.any(constant.numpy())
+    seen = arrays.prepare(tensor, None)
+    with pytest.raises(ValueError, match="read-only"):
+        seen[:] = 1
+    variable = tf.Variable(np.zeros((1, count), np.float32))
+    copied = arrays.prepare(variable, None)
+    variable.assign(given)
+    assert not np.any(copied)
 
 
 def test_a_trace_goes_with_its_model():

@@ -48,12 +48,21 @@ def _array(x: Any) -> npt.NDArray[Any]:
         dense = "x.to_tensor()" if isinstance(x, tf.RaggedTensor) else "tf.sparse.to_dense(x)"
         raise InputTypeError(f"the input is a {type(x).__name__}, and a dense tensor is needed: give {dense}")
     try:
-        array = to_numpy(x) if tf.is_tensor(x) else np.asarray(x)
+        array = _seen(x) if tf.is_tensor(x) else np.asarray(x)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputTypeError(f"the input is no array: {error}; give a NumPy array or a tensor") from error
     if array.dtype.kind == "O":
         raise InputTypeError(f"the input is of type {type(x).__name__}, not an array of numbers: give a NumPy array")
     return array
+
+
+def _seen(x: Any) -> npt.NDArray[Any]:
+    """Return a tensor's numbers, to be read; what a variable holds may change and is copied."""
+    if isinstance(x, tf.Variable) or x.dtype not in _NUMPY:
+        return to_numpy(x)
+    seen: npt.NDArray[Any] = x.numpy().view()
+    seen.flags.writeable = False
+    return seen
 
 
 def to_numpy(array: Any) -> npt.NDArray[Any]:
@@ -65,12 +74,11 @@ def to_numpy(array: Any) -> npt.NDArray[Any]:
 
 def asarray(array: npt.NDArray[Any], like: Any) -> Any:
     """Return a tensor of ``like``'s type, sharing no memory with the array."""
-    return tf.cast(tf.constant(np.array(array)), like.dtype)
+    return tf.constant(np.array(array, like.dtype.as_numpy_dtype))
 
 
 def to_tensor(model: Any, x: Any) -> Any:
     """Return a fresh tensor of ``x`` with the model's type."""
     dtype = floating_type(model)
-    if not tf.is_tensor(x):
-        x = tf.constant(np.array(prepare(x, dtype)))
-    return tf.identity(x if dtype is None else tf.cast(x, dtype))
+    x = tf.identity(x) if tf.is_tensor(x) else tf.constant(prepare(x, dtype))
+    return x if dtype is None else tf.cast(x, dtype)

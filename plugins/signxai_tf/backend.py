@@ -17,7 +17,8 @@ from signxai_core.specs.cells import WeightCell
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
 from signxai_tf.callables import floating_type
 from signxai_tf.calls import Handle, Layout, Program
-from signxai_tf.compiled import Point
+from signxai_tf.compiled import Later, Point
+from signxai_tf.pace import pulled
 from signxai_tf.parts import InParts, mapped
 from signxai_tf.run import run_compiled, run_model
 
@@ -55,14 +56,14 @@ class TensorFlowBackend(BackendDefaults):
     def pull(self, operation: Operation, weight: Array | None, relevance: Array) -> tuple[Array, ...]:
         """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
         if isinstance(weight, InParts):
-            return (weight.pull(relevance),)
-        return _linear(operation).pull((relevance,), weight)
+            return pulled((weight.pull(relevance),))
+        return pulled(_linear(operation).pull((relevance,), weight))
 
     def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input."""
         handle: Handle = operation.call
         try:
-            return handle.recorded.pull(cotangents)
+            return pulled(handle.recorded.pull(cotangents))
         except UnsupportedOperationError as error:
             message = f"{operation.label}: {error}"
             raise UnsupportedOperationError(message, function=operation.function, path=operation.path) from error
@@ -105,7 +106,7 @@ class TensorFlowBackend(BackendDefaults):
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Return a NumPy array; types that NumPy lacks become float32."""
-        return to_numpy(array)
+        return to_numpy(array.now() if isinstance(array, Later) else array)
 
     def where(self, condition: Array, a: Array | float, b: Array | float) -> Array:
         """Elementwise choice; ``a`` and ``b`` may be numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -86,12 +86,13 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def floating_type(model: Any) -> Any | None:
     """Return the type that the model's input should have, where the model tells."""
-    candidates = [tensor.dtype for tensor in _inputs(model)]
-    candidates += [spec.dtype for spec in getattr(model, "structured_input_signature", ((), {}))[1].values()]
+    types = (tf.dtypes.as_dtype(candidate) for candidate in _types(model))
+    return next((dtype for dtype in types if dtype.is_floating), None)
+
+
+def _types(model: Any) -> Iterator[Any]:
+    """Yield the types of inputs and variables; a large model takes long to list its variables."""
+    yield from (tensor.dtype for tensor in _inputs(model))
+    yield from (spec.dtype for spec in getattr(model, "structured_input_signature", ((), {}))[1].values())
     if isinstance(model, (tf.Module, keras.layers.Layer)) or hasattr(model, "signatures"):
-        candidates += [variable.dtype for variable in getattr(model, "variables", ())]
-    for candidate in candidates:
-        dtype = tf.dtypes.as_dtype(candidate)
-        if dtype.is_floating:
-            return dtype
-    return None
+        yield from (variable.dtype for variable in getattr(model, "variables", ()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,6 +18,9 @@ import tensorflow as tf
 from signxai_core.engine.backend import Array, Operation, Recording, Stage
 from signxai_tf import operations, private
 from signxai_tf.calls import Handle, Program
+from signxai_tf.forward import Forward
+from signxai_tf.pace import in_order
+from signxai_tf.values import NotCompilableError
 from signxai_tf.vocabulary import CONVOLUTIONS, MATMULS
 
 #: Compiled stages per model and shape of the input: those used last.
@@ -26,10 +29,6 @@ _MOST_STAGES = 256
 _INDIFFERENT = frozenset({"Add", "AddV2", "BiasAdd", "ExpandDims", "Reshape", "Squeeze", "Sub", "Transpose"})
 #: Operations whose derivatives do not ask for their output.
 _FORGOTTEN = _INDIFFERENT | CONVOLUTIONS | MATMULS | {"Mul"}
-
-
-class NotCompilableError(Exception):
-    """A model's operations depend on its numbers, or are not known before they run."""
 
 
 @attrs.frozen(eq=False)
@@ -50,7 +49,12 @@ class _CompiledStage:
     sources: tuple[Any, ...]
     description: Any
 
-    def __call__(self, arrays: Sequence[Array], outputs: Sequence[Array]) -> tuple[list[Array], Any]:
+    @property
+    def places(self) -> list[int]:
+        """The places among the sources."""
+        return [source for source in self.sources if isinstance(source, int)]
+
+    def __call__(self, arrays: Sequence[Array], outputs: Mapping[int, Array]) -> tuple[list[Array], Any]:
         captured = [outputs[source] if isinstance(source, int) else source for source in self.sources]
         return private.call_flat(self.function, [*arrays, *captured]), self.description
 
@@ -64,12 +68,12 @@ class CompiledModel:
     forward
         From the input to the outputs.
     recording
-        What the operations are, with the symbolic tensors of ``forward`` for arrays.
+        What the operations are, with the symbolic tensors of the whole forward pass for arrays.
     places
         Number of the output, by the id of a symbolic tensor.
     """
 
-    forward: Any
+    forward: Forward
     recording: Recording
     places: dict[int, int]
     _stages: OrderedDict[Hashable, _CompiledStage | None] = attrs.field(factory=OrderedDict, init=False)
@@ -77,9 +81,11 @@ class CompiledModel:
 
     def record(self, x: Any, again: Callable[[], Recording]) -> Recording:
         """Run the model; ``again`` does that operation by operation."""
-        outputs = self.forward(x)
-        values = {number: outputs[self.places[id(tensor)]] for number, tensor in self.recording.values.items()}
-        return attrs.evolve(self.recording, values=values, compiled=Point(self, tuple(outputs), again))
+        point = Point(self, x, again)
+        point.need(self.forward.small)
+        places = {number: self.places[id(tensor)] for number, tensor in self.recording.values.items()}
+        values = {number: point.value(place) for number, place in places.items()}
+        return attrs.evolve(self.recording, values={**values, self.recording.input: x}, compiled=point)
 
     def stage(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> _CompiledStage | None:
         """Return a compiled stage, from the cache where it is there; ``None`` if it cannot be compiled."""
@@ -95,11 +101,12 @@ class CompiledModel:
         found = []
 
         def traced(*given: Array) -> list[Array]:
-            results, description = stage(self.recording, given)
+            with in_order():
+                results, description = stage(self.recording, given)
             found.append(description)
             return list(results)
 
-        with self.forward.graph.as_default():
+        with self.forward.whole.graph.as_default():
             function = tf.function(traced, autograph=False)
             concrete = function.get_concrete_function(*(tf.TensorSpec(array.shape, array.dtype) for array in arrays))
         outer = [tensor for tensor, _ in concrete.graph.captures]
@@ -110,18 +117,48 @@ class CompiledModel:
 
 
 @attrs.frozen(eq=False)
+class Later:
+    """An output of a forward pass that is computed when its numbers are asked for."""
+
+    point: Point
+    place: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the output."""
+        return self.point.model.forward.shapes[self.place]
+
+    def now(self) -> Array:
+        """Return the output."""
+        return self.point.need([self.place])[self.place]
+
+
+@attrs.frozen(eq=False)
 class Point:
     """One run of a model, a recording's ``compiled`` handle."""
 
     model: CompiledModel
-    outputs: tuple[Array, ...]
+    x: Array
     again: Callable[[], Recording]
+    _outputs: dict[int, Array] = attrs.field(factory=dict, init=False)
+
+    def need(self, places: Iterable[int]) -> Mapping[int, Array]:
+        """Return outputs of the forward pass, among which are those in ``places``."""
+        places = frozenset(places)
+        missing = places.difference(self._outputs)
+        self._outputs.update(self.model.forward.run(self.x, missing) if missing else {})
+        self.model.forward.ask(places)
+        return self._outputs
+
+    def value(self, place: int) -> Array:
+        """Return an output, or what stands for it until its numbers are asked for."""
+        return self._outputs[place] if place in self._outputs else Later(self, place)
 
     def run(self, key: Hashable, stage: Stage, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
         """Return what a stage computes at this point."""
         compiled = self.model.stage(key, stage, arrays)
         if compiled is not None:
-            return compiled(arrays, self.outputs)
+            return compiled(arrays, self.need(compiled.places))
         results, description = stage(self.again(), arrays)
         return list(results), description
 
@@ -139,7 +176,7 @@ def compile_model(record: Callable[[Any], Recording], shape: Sequence[int], dtyp
     Raises
     ------
     NotCompilableError
-        If the shape of a tensor is not known before the run.
+        If the model's operations, or the shapes of its tensors, are not known before the run.
     """
     found: list[tuple[Recording, list[Array]]] = []
 
@@ -152,8 +189,18 @@ def compile_model(record: Callable[[Any], Recording], shape: Sequence[int], dtyp
     function = tf.function(forward, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype))
     recording, tensors = found[-1]
     if not all(tensor.shape.is_fully_defined() for tensor in tensors):
-        raise NotCompilableError
-    return CompiledModel(function, recording, {id(tensor): place for place, tensor in enumerate(tensors)})
+        raise NotCompilableError("the shapes of the model's tensors depend on its numbers")
+    return CompiledModel(
+        Forward(function, _small(recording, tensors)),
+        recording,
+        {id(tensor): place for place, tensor in enumerate(tensors)},
+    )
+
+
+def _small(recording: Recording, tensors: Sequence[Array]) -> frozenset[int]:
+    """Return the places of tensors that are no larger than the output: what comes out before a head is one of them."""
+    most = recording.values[recording.output].shape.num_elements()
+    return frozenset(place for place, tensor in enumerate(tensors) if tensor.shape.num_elements() <= most)
 
 
 def _tensors(recording: Recording) -> Iterator[Array]:

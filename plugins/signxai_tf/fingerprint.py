@@ -4,20 +4,23 @@ Weights may change freely: a trace reads them anew each time. What a trace has f
 model's Python state (an exchanged activation, another layer in a list, a closure's variable).
 A fingerprint holds the identities of these objects and the values of plain numbers and texts; a
 model with another fingerprint is traced again.
+
+Taking a fingerprint means to decide for every object what of it matters. Whether a fingerprint is
+still true needs no decision: the same objects are read in the same order, and are to hold the same.
 """
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+import attrs
 import keras
 import tensorflow as tf
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), tf.dtypes.DType)
-_PLAIN_TYPES = frozenset(_PLAIN)
 _FOLLOWED = (tf.Module, keras.layers.Layer)
 _FRAMEWORKS = frozenset({"tensorflow", "keras", "tf_keras", "builtins", "numpy", "torch", "functools"})
 #: State that a call itself may touch, or that does not influence what is computed at inference.
@@ -25,52 +28,125 @@ _IGNORED = frozenset(
     {"_losses", "_loss_ids", "_called", "_saved_model_inputs_spec", "_saved_model_arg_spec", "_parent_path"}
     | {"train_function", "test_function", "predict_function", "optimizer", "history", "stop_training", "_inbound_nodes"}
     | {"_outbound_nodes", "_metrics", "_tracker", "_obj_reference_counts_dict", "_object_ids", "_compile_config"}
+    | {"_losses_override", "_build_shapes_dict", "_self_unconditional_checkpoint_dependencies"}
+    | {"_self_unconditional_dependency_names", "_self_unconditional_deferred_dependencies"}
+    | {"_self_name_based_restores", "_self_saveable_object_factories", "_self_update_uid"}
 )
 
-
-def fingerprint(model: Any) -> Hashable:
-    """Return a value that changes when the model's Python state does."""
-    found: list[Hashable] = []
-    _add_facts(found, model, {})
-    return tuple(found)
+#: Returns what a trace of an object may depend on, in a fixed order.
+Reader = Callable[[Any], list[Any]]
 
 
-def _add_facts(found: list[Hashable], value: Any, seen: dict[int, Any]) -> None:
-    """Add what is compared to ``found``; ``seen`` keeps objects alive so that their ids stay theirs."""
-    if isinstance(value, _PLAIN):
-        found.append(value)
-        return
-    if not isinstance(value, (list, tuple, Mapping)):
-        found.append(id(value))
-    if id(value) in seen:
-        return
-    seen[id(value)] = value
-    for key, item in _parts(value):
-        found.append(key)
-        if type(item) in _PLAIN_TYPES:  # most are, and a call for each would take most of the time
-            found.append(item)
-        else:
-            _add_facts(found, item, seen)
+#: An object that was read: in which visit before and at which place of what that one read it was found,
+#: its type, what reads it, and the identities of what was read.
+_Visit = tuple[int, int, type, Reader, list[int]]
 
 
-def _parts(value: Any) -> Iterator[tuple[Hashable, Any]]:
-    """Yield what a trace of ``value`` may depend on."""
+@attrs.frozen(cache_hash=True)
+class Fingerprint:
+    """A value that changes when the model's Python state does.
+
+    Parameters
+    ----------
+    facts
+        What was read: plain values as they are, all others by identity. Nothing else of the model
+        is kept alive.
+    """
+
+    facts: tuple[Hashable, ...]
+    _visits: tuple[_Visit, ...] = attrs.field(eq=False, repr=False)
+
+    def holds(self, model: Any) -> bool:
+        """Return whether every object still holds the same; if not, another fingerprint may still be equal."""
+        found: list[list[Any]] = [[model]]
+        for visit, place, kind, read, identities in self._visits:
+            value = found[visit][place]
+            if type(value) is not kind:  # another object may have got the identity of one that is gone
+                return False
+            parts = read(value)
+            if list(map(id, parts)) != identities:
+                return False
+            found.append(parts)
+        return True
+
+
+def fingerprint(model: Any) -> Fingerprint:
+    """Return the fingerprint of a model."""
+    facts: list[Hashable] = []
+    visits: list[_Visit] = []
+    found: list[list[Any]] = [[model]]  # keeps objects alive, so that their ids stay theirs
+    seen: dict[int, int] = {}
+    for visit, parts in enumerate(found):  # which grows
+        ignored = _ignored(parts) if visits and visits[visit - 1][3] is _attributes else ()
+        facts.append(len(parts) - len(ignored))
+        for place, part in enumerate(parts):
+            if place in ignored:
+                continue
+            if _is_plain(part):
+                facts.append(part)
+                continue
+            read = _reader(part)
+            if read is not None and id(part) not in seen:
+                seen[id(part)] = len(found)
+                found.append(read(part))
+                visits.append((visit, place, type(part), read, list(map(id, found[-1]))))
+            facts.append(seen[id(part)] if read in _BY_CONTENT else id(part))
+    return Fingerprint(tuple(facts), tuple(visits))
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value cannot change, and is compared as it is."""
+    return isinstance(value, _PLAIN) or (type(value) is tuple and all(isinstance(item, _PLAIN) for item in value))
+
+
+def _reader(value: Any) -> Reader | None:
+    """Return what reads an object; ``None`` for those that matter by their identity alone."""
     if isinstance(value, (list, tuple)):
-        yield from enumerate(value)
-    elif isinstance(value, Mapping):
-        yield from ((key if isinstance(key, _PLAIN) else id(key), item) for key, item in value.items())
-    elif isinstance(value, types.FunctionType) and _package(value) not in _FRAMEWORKS:
-        yield "code", id(value.__code__)
-        yield "defaults", value.__defaults__
-        yield "closure", [_content(cell) for cell in value.__closure__ or ()]
-        yield "globals", {n: value.__globals__[n] for n in value.__code__.co_names if n in value.__globals__}
-    elif isinstance(value, types.MethodType):
-        yield "function", value.__func__
-        yield "self", value.__self__
-    elif isinstance(value, functools.partial):
-        yield from enumerate((value.func, value.args, value.keywords))
-    elif isinstance(value, _FOLLOWED) or _is_own(value):
-        yield from ((k, v) for k, v in vars(value).items() if k not in _IGNORED)
+        return list
+    if isinstance(value, Mapping):
+        return _items
+    if isinstance(value, types.FunctionType) and _package(value) not in _FRAMEWORKS:
+        return _function
+    if isinstance(value, types.MethodType):
+        return _method
+    if isinstance(value, functools.partial):
+        return _partial
+    return _attributes if isinstance(value, _FOLLOWED) or _is_own(value) else None
+
+
+def _items(value: Any) -> list[Any]:
+    return [*value, *value.values()]
+
+
+def _function(value: Any) -> list[Any]:
+    known = value.__globals__
+    names = [name for name in value.__code__.co_names if name in known]
+    cells = [_content(cell) for cell in value.__closure__ or ()]
+    return [value.__code__, value.__defaults__, *cells, *names, *(known[name] for name in names)]
+
+
+def _method(value: Any) -> list[Any]:
+    return [value.__func__, value.__self__]
+
+
+def _partial(value: Any) -> list[Any]:
+    return [value.func, value.args, value.keywords]
+
+
+def _attributes(value: Any) -> list[Any]:
+    held = vars(value)
+    return [*held, *held.values()]
+
+
+def _ignored(parts: list[Any]) -> set[int]:
+    """Return the places of names and values that do not matter; leaving them out of every reading takes longer."""
+    count = len(parts) // 2
+    places = {place for place in range(count) if parts[place] in _IGNORED}
+    return places | {count + place for place in places}
+
+
+#: Readers of what matters by its content alone.
+_BY_CONTENT = frozenset({list, _items})
 
 
 def _is_own(value: Any) -> bool:

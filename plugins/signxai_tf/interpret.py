@@ -8,7 +8,7 @@ of plain operations; TensorFlow's tensor lists are Python lists here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,7 +18,7 @@ from signxai_core.errors import ModelError
 from signxai_tf import channels_first, operations
 from signxai_tf.graph import Body, Graph, Node
 from signxai_tf.layers import scope_path
-from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
+from signxai_tf.values import FREE, TAINTED, TRACKED, NotCompilableError, Step, Value
 from signxai_tf.vocabulary import ALIAS, CONSTANT, DETACHED
 
 #: Types of what refers to a state.
@@ -79,7 +79,7 @@ class Interpreter:
         """Run one operation."""
         self.running = op, path
         arguments = operations.arrange(op, attributes, inputs)
-        with tf.init_scope() if _is_fixed(op, inputs) else contextlib.nullcontext():
+        with _place(op, inputs):
             results = operations.flatten(operations.run(op, attributes, _arrays(arguments)))
         step = Step(op, attributes, arguments, path=path)
         state = FREE if op in CONSTANT else max((value.state for value in inputs), default=FREE)
@@ -123,6 +123,18 @@ class Interpreter:
         return self.graph.functions[name]
 
 
+@contextlib.contextmanager
+def _place(op: str, inputs: Sequence[Value]) -> Iterator[None]:
+    """Run an operation where it belongs; what does not fit its numbers is not compiled."""
+    try:
+        with tf.init_scope() if _is_fixed(op, inputs) else contextlib.nullcontext():
+            yield
+    except (ValueError, TypeError, tf.errors.OpError) as error:  # what TensorFlow says of shapes and types
+        if tf.executing_eagerly():
+            raise
+        raise NotCompilableError(f"{op}: {error}") from error
+
+
 def _is_fixed(op: str, inputs: Sequence[Value]) -> bool:
     """Return whether a compiled run may hold an operation's result instead of the operation."""
     if tf.executing_eagerly() or operations.is_stateful(op):
@@ -146,10 +158,10 @@ def _arrays(arguments: Sequence[Any]) -> list[Any]:
 
 
 def _number(value: Value, node: Node) -> Any:
-    """Return a number that decides what is run."""
+    """Return a number that decides what is run; an eager run knows them all."""
     found = tf.get_static_value(value.array)
     if found is None:
-        raise ModelError(f"{node.op!r} ({node.name}) depends on numbers that are not known in a compiled walk")
+        raise NotCompilableError(f"{node.op!r} ({node.name}) depends on numbers that are not known before it runs")
     return found
 
 
@@ -173,7 +185,9 @@ def _reserve(run: Interpreter, node: Node, inputs: list[Value], path: str | None
 
 def _unstack(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
     tensor = inputs[0]
-    count = int(tensor.array.shape[0])
+    count = tensor.array.shape[0]
+    if count is None:
+        raise NotCompilableError(f"{node.op!r} ({node.name}) makes a list of a length that is not known before it runs")
     options = {"num": count, "axis": 0}
     return (Value(list(run.execute("Unpack", options, [tensor], run._path(node, inputs, path)))),)  # noqa: SLF001
 
@@ -182,7 +196,7 @@ def _get_item(run: Interpreter, node: Node, inputs: list[Value], path: str | Non
     item = inputs[0].array[int(_number(inputs[1], node))]
     if item is not None:
         return (item,)
-    return (Value(tf.zeros(tf.get_static_value(inputs[2].array), node.attributes["element_dtype"])),)
+    return (Value(tf.zeros(_number(inputs[2], node), node.attributes["element_dtype"])),)
 
 
 def _set_item(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
@@ -200,7 +214,7 @@ def _stack(run: Interpreter, node: Node, inputs: list[Value], path: str | None) 
     items = inputs[0].array
     known = next((item for item in items if item is not None), None)
     if known is None:
-        shape = [len(items), *tf.get_static_value(inputs[1].array)]
+        shape = [len(items), *_number(inputs[1], node)]
         return (Value(tf.zeros(shape, node.attributes["element_dtype"])),)
     values = [Value(tf.zeros_like(known.array)) if item is None else item for item in items]
     options = {"N": len(values), "axis": 0}

@@ -23,8 +23,9 @@ from signxai_core.errors import ModelError
 from signxai_tf import layers, private
 from signxai_tf.callables import entry_point
 from signxai_tf.compiled import CompiledModel, compile_model
-from signxai_tf.fingerprint import fingerprint
+from signxai_tf.fingerprint import Fingerprint, fingerprint
 from signxai_tf.graph import Graph, read
+from signxai_tf.values import NotCompilableError
 
 #: Models of smaller size are run operation by operation.
 WORTH_COMPILING = 2**14
@@ -76,18 +77,29 @@ class Trace:
 
 
 def _compile(record: Callable[[Any], Recording], x: Any) -> CompiledModel | None:
+    """Return the compiled model; ``None`` where it has to be run operation by operation.
+
+    What is wrong with a model is said by errors of ours, which are the same in both kinds of run.
+    """
     try:
         return compile_model(record, x.shape, x.dtype)
-    except Exception:  # noqa: BLE001 - an operation by operation run fails with a better message, or does not fail
+    except NotCompilableError:
         return None
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Kept:
-    """The traces of one model."""
+    """The traces of one model, and its fingerprint when it was last looked at."""
 
     alive: Any
-    traces: OrderedDict[Hashable, Trace]
+    traces: OrderedDict[Hashable, Trace] = attrs.field(factory=OrderedDict)
+    state: Fingerprint | None = None
+
+    def look_at(self, model: Any) -> Fingerprint:
+        """Return the model's fingerprint."""
+        if self.state is None or not self.state.holds(model):
+            self.state = fingerprint(model)
+        return self.state
 
 
 _lock = threading.RLock()
@@ -98,31 +110,31 @@ def trace(model: Any, x: Any) -> Trace:
     """Return the trace of ``model`` for inputs like ``x``, from the cache where it is there."""
     shape, dtype = tuple(x.shape), x.dtype
     with _lock:
-        traces = _traces_of(model)
-        state = fingerprint(model)
+        kept = _kept_of(model)
+        traces, state = kept.traces, kept.look_at(model)
         for key in ((shape[1:], dtype, None, state), (shape[1:], dtype, shape[0], state)):
             if key in traces:
                 traces.move_to_end(key)
                 return traces[key]
         made, batch = _trace(model, shape, dtype)
-        traces[shape[1:], dtype, batch, fingerprint(model)] = made
+        traces[shape[1:], dtype, batch, kept.look_at(model)] = made
         while len(traces) > _MOST:
             traces.popitem(last=False)
         return made
 
 
-def _traces_of(model: Any) -> OrderedDict[Hashable, Trace]:
-    """Return the model's cache; a passing one for objects that cannot be referred to weakly."""
+def _kept_of(model: Any) -> _Kept:
+    """Return what is kept of a model; something passing for objects that cannot be referred to weakly."""
     known = _kept.get(id(model))
     if known is not None and known.alive() is model:
-        return known.traces
+        return known
     identity = id(model)
     try:
         alive = weakref.ref(model, lambda _: _kept.pop(identity, None))
     except TypeError:
-        return OrderedDict()
-    _kept[identity] = _Kept(alive, OrderedDict())
-    return _kept[identity].traces
+        return _Kept(None)
+    _kept[identity] = _Kept(alive)
+    return _kept[identity]
 
 
 def _trace(model: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Trace, int | None]:

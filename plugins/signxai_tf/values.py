@@ -13,6 +13,10 @@ from signxai_tf import operations
 FREE, TRACKED, TAINTED = range(3)
 
 
+class NotCompilableError(Exception):
+    """A model's operations depend on its numbers, or are not known before they run."""
+
+
 @attrs.define(eq=False)
 class Value:
     """A tensor of the run.
