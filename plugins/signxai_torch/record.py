@@ -111,7 +111,7 @@ class Run(TorchFunctionMode):
             if id(value) in ledger.ids:
                 originals.append(value)
                 return Slot(len(originals) - 1)
-            return plain(value) if value.requires_grad or value.is_inference() else value
+            return plain(value)
         if type(value) is tuple:
             return tuple([v if type(v) in ATOMS else self.template(v, originals) for v in value])
         if isinstance(value, (tuple, list)):
