@@ -198,7 +198,7 @@ def _threshold(sign: Sign, x: FloatArray) -> Any:
 
 def make_result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, raw: Raw) -> Result:
     """Return a finished map with its sum, what it should sum to, and its plan."""
-    total = relevance.astype(np.float64).reshape(len(relevance), -1).sum(axis=1)
+    total = relevance.reshape(len(relevance), -1).sum(axis=1, dtype=np.float64)
     return Result(relevance, make_plan(run, label, spec, raw), total, run.expected(spec, raw))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from signxai_core.specs.cells import WeightCell
 from signxai_core.specs.composites import Kind
 
 Array = Any
+Derived = TypeVar("Derived")
+#: Entries of :attr:`Recording.known`.
+_MOST_KNOWN = 256
 
 
 def _read_only(mapping: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -118,6 +121,9 @@ class Recording:
         that it could take as differences of others.
     compiled
         A compiling backend's own handle; see :class:`Compiler`.
+    known
+        What the engine has derived from the operations and shapes alone. A compiling backend hands the
+        same mapping on with every run of a compiled model.
     """
 
     operations: tuple[Operation, ...]
@@ -128,6 +134,16 @@ class Recording:
     channel_axis: int
     rounding: float = math.inf
     compiled: Any = attrs.field(default=None, repr=False)
+    known: dict[Hashable, Any] = attrs.field(factory=dict, repr=False)
+
+    def derive(self, key: Hashable, function: Callable[[], Derived]) -> Derived:
+        """Return ``function()``, from :attr:`known` where it is there."""
+        if key not in self.known:
+            if len(self.known) >= _MOST_KNOWN:
+                self.known.clear()
+            self.known[key] = function()
+        found: Derived = self.known[key]
+        return found
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -86,7 +87,6 @@ class Run:
     step: Callable[[int], None]
     max_memory: int = MAX_MEMORY
     clean: Structure = attrs.field(init=False)
-    _assigned: dict[Query, Assignment] = attrs.field(factory=dict, init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
 
@@ -107,11 +107,13 @@ class Run:
     def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
         """Resolve the queries of a raw map."""
         queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
-        known = self._assigned if structure is self.clean else {}
-        for query in queries:
-            if query not in known:
-                known[query] = resolve(query, structure, strict=self.strict)
-        return {query: known[query] for query in queries}
+        recording = structure.recording
+
+        def rules(query: Query) -> Assignment:
+            resolved = functools.partial(resolve, query, structure, strict=self.strict)
+            return recording.derive(("rules", query, self.strict, recording.output), resolved)
+
+        return {query: rules(query) for query in queries}
 
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
@@ -210,7 +212,8 @@ class Run:
 
         A trunk holds three arrays of the largest recorded size at a time: relevance, quotient, product.
         """
-        largest = max(math.prod(value.shape) for value in structure.recording.values.values())
+        recording = structure.recording
+        largest: int = recording.derive("largest", lambda: max(map(_size, recording.values.values())))
         trunks: dict[Any, list[Query]] = {}
         for query, assignment in assignments.items():
             inner = tuple(
@@ -239,6 +242,10 @@ class Run:
             return _float64(self.backend, selected) - _float64(self.backend, at_origin)
         rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
         return np.asarray(rows.sum(axis=1))
+
+
+def _size(array: Array) -> int:
+    return math.prod(array.shape)
 
 
 def _calls_python(query: Query) -> bool:

@@ -80,6 +80,13 @@ class Structure:
 
 def analyse(recording: Recording, *, non_negative: bool = False) -> Structure:
     """Return the structure of a recording; ``non_negative``: its input holds no negative number."""
+    key = "structure", recording.output, non_negative
+    found = recording.derive(key, lambda: _analysed(recording, non_negative=non_negative))
+    return attrs.evolve(found, recording=recording)
+
+
+def _analysed(recording: Recording, *, non_negative: bool) -> Structure:
+    """Return the structure without the recording's numbers."""
     operations = _needed(recording)
     producer = {tensor: operation for operation in operations for tensor in operation.outputs}
     consumers: dict[int, list[Operation]] = {}
@@ -88,7 +95,7 @@ def analyse(recording: Recording, *, non_negative: bool = False) -> Structure:
             consumers.setdefault(tensor, []).append(operation)
     groups = _groups(recording, operations, producer, consumers)
     return Structure(
-        recording,
+        attrs.evolve(recording, values={}, compiled=None, known={}),
         groups,
         _positions(recording, groups),
         producer,
