@@ -137,7 +137,7 @@ def gradient(model: nn.Module, x: torch.Tensor) -> Run:
 
 def rivals(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str, Run]]:
     """Yield what other packages offer for the rules of a method, where they are installed."""
-    if importlib.util.find_spec("zennit"):
+    if importlib.util.find_spec("zennit") and importlib.util.find_spec("torchvision"):
         yield from _zennit(model, x, method)
     if importlib.util.find_spec("captum") and method == "lrp_epsilon_0_1":
         from captum.attr import LRP  # noqa: PLC0415

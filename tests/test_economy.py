@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -11,6 +13,7 @@ from equivalence import Example, check
 from torch import nn
 
 import signxai_core as sx
+from signxai_core.engine.walk import Walk
 from signxai_core.testing import network as net
 from signxai_torch import parts
 from signxai_torch.backend import TorchBackend
@@ -95,19 +98,106 @@ def test_differences_are_the_reference(network, convention):
     check(Example(network, x, names, convention))
 
 
-@pytest.mark.parametrize("name", ["lrp_alpha_2_beta_1", "w2lrp_alpha_1_beta_0", "lrp_gamma_0_25"])
-def test_weights_in_parts_are_the_whole(monkeypatch, name):
-    """A large dense weight is mapped a few units at a time; here so few that even this one is large."""
-    model, x = model_of(30), np.random.default_rng(1).normal(size=(4, 6))
-    whole = sx.explain(model, x, name).relevance
+@pytest.mark.parametrize("held", [0, 2**23])
+@pytest.mark.parametrize("name", ["lrp_alpha_2_beta_1", "w2lrp_alpha_1_beta_0", "lrp_gamma_0_25", "lrp_epsilon_plus"])
+@pytest.mark.parametrize("model", ["dense", "convolution"])
+def test_weights_in_parts_are_the_whole(monkeypatch, name, model, held):
+    """A large weight is mapped a few units at a time; here so few that even these are large."""
+    torch.manual_seed(0)
+    shape = (4, 6) if model == "dense" else (4, 3, 9)
+    layers = {
+        "dense": [nn.Linear(6, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 19)],
+        "convolution": [nn.Conv1d(3, 20, 3), nn.ReLU(), nn.Conv1d(20, 17, 3), nn.BatchNorm1d(17), nn.Flatten()],
+    }
+    network = nn.Sequential(*layers[model], nn.LazyLinear(3)).double()
+    x = np.random.default_rng(1).normal(size=shape)
+    network(torch.tensor(x))  # gives batch-normalisation statistics
+    network.eval()
+    whole = sx.explain(network, x, name).relevance
     used = []
-    pull = parts.InParts.pull
-    monkeypatch.setattr(parts.InParts, "pull", lambda self, t: used.append(1) or pull(self, t))
-    monkeypatch.setattr("signxai_torch.backend.PART", 20)
+    write = parts.InParts._write
+    monkeypatch.setattr(parts.InParts, "_write", lambda self, *args: used.append(1) or write(self, *args))
     monkeypatch.setattr(parts, "PART", 20)
-    in_parts = sx.explain(model, x, name).relevance
-    assert used
+    monkeypatch.setattr(parts, "WHOLE", held)
+    in_parts = sx.explain(network, x, name).relevance
+    assert used or model == "dense"
     np.testing.assert_allclose(in_parts, whole, rtol=1e-12, atol=1e-14)
+
+
+def test_a_large_dense_weight_is_mapped_once(monkeypatch):
+    model, x = model_of(30), np.random.default_rng(1).normal(size=(4, 6))
+    written = []
+    write = parts.InParts._write
+    monkeypatch.setattr(parts, "PART", 20)
+    monkeypatch.setattr(
+        parts.InParts,
+        "_write",
+        lambda self, start, memory: written.append(memory.numel()) or write(self, start, memory),
+    )
+    sx.explain(model, x, "lrp_alpha_1_beta_0")
+    # Of the last layer the positive part, of the first one, whose input has both signs, both parts.
+    assert sum(written) == 3 * 30 + 2 * 30 * 6
+    assert len(written) > 3, "some units at a time"
+
+
+@pytest.mark.parametrize("name", ["lrp_epsilon_0_1", "lrp_gamma_0_25", "lrp_z"])
+def test_behind_a_relu_no_sign_is_looked_at(monkeypatch, name):
+    """What a ReLU hands back is 0 where z is not positive: max(z, 0) is all that counts."""
+    seen = []
+    quotient = TorchBackend.quotient
+
+    def looking(self, a, b, epsilon, **how):
+        seen.append((tuple(b.shape), how["positive"]))
+        return quotient(self, a, b, epsilon, **how)
+
+    monkeypatch.setattr(TorchBackend, "quotient", looking)
+    sx.explain(model_of(WIDTH), np.random.default_rng(1).normal(size=(2, 6)), name)
+    hidden = [positive for shape, positive in seen if shape == (2, WIDTH)]
+    assert len(hidden) == 1, "where z < 0 there is no relevance to share out"
+    # Of gamma's sums, the cells alone do not say that they are positive where z is.
+    assert hidden[0] == (name != "lrp_gamma_0_25")
+
+
+def test_z_counts_where_relevance_does_not_vanish_with_the_relu(network):
+    """The flat rule behind a ReLU gives relevance to units that are 0, so that their z is needed."""
+    flat = sx.rules()["flat"]()
+    spec = sx.with_rules("lrp_epsilon_0_1", {"wide": flat})
+    x = np.random.default_rng(1).normal(size=(3, 6))
+    check(Example(network, x, (spec, sx.parse("lrp_epsilon_0_1"), sx.parse("lrp_gamma_0_25"))))
+
+
+def test_an_input_without_negative_numbers_saves_products(counted, network):
+    x = np.random.default_rng(1).uniform(size=(2, 6))
+    sx.explain(model_of(WIDTH), x, "lrp_alpha_1_beta_0")
+    assert (counted["linear", "0"], counted["pull", "0"]) == (1, 1)
+    counted.clear()
+    sx.explain(model_of(WIDTH), x - 0.5, "lrp_alpha_1_beta_0")
+    assert (counted["linear", "0"], counted["pull", "0"]) == (2, 2)
+    check(Example(network, x, ("lrp_alpha_2_beta_1", "lrp_gamma_0_25", "w2lrp_alpha_1_beta_0", "lrpsign_z")))
+
+
+@pytest.mark.parametrize("name", ["lrp_epsilon_0_1", "lrp_sequential_composite_b", "gradient", "lrp_z"])
+def test_arrays_are_freed_as_the_walk_goes(monkeypatch, name):
+    """After every step, nothing of the operations behind it is alive."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(6) for layer in (nn.Conv1d(4, 4, 3, padding=1), nn.BatchNorm1d(4), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, 3)).double().eval()
+    alive = []
+    visit = Walk.visit
+
+    def watched(self, position, streams):
+        recording = self.structure.recording
+        if not alive:
+            watched.refs = [weakref.ref(array) for array in recording.values.values()]
+        found = visit(self, position, streams)
+        alive.append(sum(ref() is not None for ref in watched.refs))
+        return found
+
+    monkeypatch.setattr(Walk, "visit", watched)
+    sx.explain(model, np.random.default_rng(1).normal(size=(2, 4, 8)), name)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(alive))
+    # At the last step: input, output, and what the step itself reads.
+    assert alive[-1] <= 5
 
 
 def test_a_scale_behind_is_pulled_through_where_that_is_cheaper_than_the_weight(counted):

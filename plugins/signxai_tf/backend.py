@@ -131,9 +131,7 @@ class TensorFlowBackend(BackendDefaults):
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""
         return tf.abs(magnitude) * self._signed(1.0, sign)
 
-    def quotient(
-        self, a: Array, b: Array, epsilon: float, *, positive: bool = False, is_free: bool = False
-    ) -> Array:
+    def quotient(self, a: Array, b: Array, epsilon: float, *, positive: bool = False, is_free: bool = False) -> Array:
         """``a / (b + s(b)·epsilon)`` with ``s(b) = 1`` where ``b >= 0``, else −1; 0 where the divisor is 0.
 
         ``positive``: no number in ``b`` is negative.

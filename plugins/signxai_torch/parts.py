@@ -134,9 +134,10 @@ class InParts:
         """Return the outputs for ``x``, without bias."""
         linear = self.call.linear
         assert linear is not None, "operations with a weight have a form with a place for it"
-        axis, outputs = 1 if self.layout.convolution else x.dim() - 1, None
+        axis = 1 if self.layout.convolution else x.dim() - 1
+        outputs: Tensor | None = None
         for units, part in self._parts():
-            some = linear((x,), part)
+            some: Tensor = linear((x,), part)
             if part.shape == self.weight.shape:
                 return some
             if outputs is None:
@@ -148,7 +149,8 @@ class InParts:
 
     def pull(self, t: Tensor) -> Tensor:
         """Return the vector-Jacobian product of :meth:`times`."""
-        axis, total = 1 if self.layout.convolution else t.dim() - 1, None
+        axis = 1 if self.layout.convolution else t.dim() - 1
+        total: Tensor | None = None
         for units, part in self._parts():
             some = t.narrow(axis, units.start, part.shape[self.layout.outer])
             product = pull(self.layout, part, some, self.call.local_inputs[0])

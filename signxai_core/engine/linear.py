@@ -92,7 +92,7 @@ class Linear:
     def _restricted(self, parts: Iterator[tuple[slice, Array]], bias: Array | None) -> Iterator[tuple[slice, Linear]]:
         for units, weight in parts:
             part = Linear(self.backend, self.structure, self.group, units, is_alone=self.is_alone)
-            part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]  # noqa: SLF001
+            part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]
             yield units, part
 
     def output(self, term: Term, rectified: Array | None = None) -> Array:

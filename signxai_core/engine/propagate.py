@@ -19,9 +19,7 @@ from signxai_core.specs.cells import KEEP, Cell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
 
-def propagate_rule(
-    linear: Linear, rule: Rule, relevance: Array, rectified: Array | None = None
-) -> tuple[Array, ...]:
+def propagate_rule(linear: Linear, rule: Rule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group.
 
     Parameters

@@ -39,9 +39,7 @@ class Stream:
         self.relevance[tensor] = array if known is None else known + array
 
 
-def _linear(
-    linear: Linear, rule: LinearRule, relevance: Array, rectified: Array | None = None
-) -> tuple[Array, ...]:
+def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
     if isinstance(rule, FunctionRule):
         return propagate_function(linear, rule, relevance)
     return propagate_rule(linear, rule, relevance, rectified)
@@ -115,9 +113,9 @@ class Walk:
             inside = (group.core, *group.post[:-1])
             self._release(group.post, [tensor for operation in inside for tensor in operation.outputs])
         z = group.outputs[0]
-        if z in self.structure.rectified and all(reads_rectified(step) for step in steps):
-            if not any(z in untied for untied in self._untied):
-                self._release((), [z])
+        is_tied = z in self.structure.rectified and not any(z in untied for untied in self._untied)
+        if is_tied and all(reads_rectified(step) for step in steps):
+            self._release((), [z])
 
     def _release_visited(self, group: Group) -> None:
         """Release what a group made; what a ReLU made is of use as long as its input is."""
@@ -166,10 +164,9 @@ class Walk:
             if not stream.relevance.keys().isdisjoint(group.outputs):
                 for member in stream.members:
                     by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
-            if len(by_rules) == 1:
-                steps.append((stream, *by_rules))
-            else:
-                steps += [(Stream(tuple(members), dict(stream.relevance)), rules) for rules, members in by_rules.items()]
+            for rules, members in by_rules.items():
+                split = len(by_rules) > 1
+                steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
         linear = Linear(self.backend, self.structure, group, is_alone=len(steps) == 1)
         for stream, rules in steps:
             self._step(stream, group, rules, linear)
