@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import attrs
 from torch import Tensor
+
+from signxai_torch.values import Values
 
 
 def memory(tensor: Tensor) -> int:
@@ -24,7 +27,10 @@ def is_whole(tensor: Tensor) -> bool:
 
 @attrs.define(eq=False)
 class Ledger:
-    """Tensors by what they are; all are kept alive, so that their ``id`` stays theirs.
+    """Tensors by what they are.
+
+    Tracked tensors are forgotten when the model drops them, others are kept alive, so that an ``id``
+    always means one tensor.
 
     Attributes
     ----------
@@ -44,7 +50,7 @@ class Ledger:
         Memory that was changed, and what its other tensors should show is not known.
     """
 
-    values: dict[int, Tensor] = attrs.field(factory=dict)
+    values: Values = attrs.field(factory=Values)
     ids: dict[int, int] = attrs.field(factory=dict)
     tainted: set[int] = attrs.field(factory=set)
     aliases: dict[int, Tensor] = attrs.field(factory=dict)
@@ -52,7 +58,7 @@ class Ledger:
     moved: dict[int, Tensor] = attrs.field(factory=dict)
     stale: set[int] = attrs.field(factory=set)
     pinned: set[int] = attrs.field(factory=set)
-    _shown: list[Tensor] = attrs.field(factory=list)
+    _shown: list[weakref.ref[Tensor]] = attrs.field(factory=list)
     _kept: list[Any] = attrs.field(factory=list)
 
     def track(self, tensor: Tensor) -> Tensor:
@@ -68,9 +74,11 @@ class Ledger:
 
     def rename(self, handed: Tensor, identity: int) -> None:
         """Let a tensor that the model holds show the value of an id."""
-        self.ids[id(handed)] = identity
-        self.tainted.discard(id(handed))
-        self._shown.append(handed)
+        key, ids = id(handed), self.ids
+        ids[key] = identity
+        self.tainted.discard(key)
+        # Of this object the callback must know nothing, or neither would be freed without the collector.
+        self._shown.append(weakref.ref(handed, lambda _: ids.pop(key, None)))
 
     def taint(self, tensor: Tensor) -> None:
         """Note that a tensor depends on the input without a derivative."""
@@ -93,7 +101,11 @@ class Ledger:
 
     def value(self, handed: Tensor) -> Tensor:
         """Return the recorded numbers of a tracked tensor."""
-        return self.values[self.ids[id(handed)]]
+        identity = self.ids[id(handed)]
+        if self.values.is_dropped(identity):
+            self.values[identity] = handed.detach()
+        found: Tensor = self.values[identity]
+        return found
 
     def handed(self, tensors: list[Tensor]) -> list[Tensor]:
         """Return those that are tracked."""
@@ -107,4 +119,5 @@ class Ledger:
     def others(self, tensor: Tensor) -> list[Tensor]:
         """Return the other tracked tensors that show the same memory."""
         key = memory(tensor)
-        return [view for view in dict.fromkeys(self._shown) if view is not tensor and memory(view) == key]
+        alive = {id(view): view for view in (shown() for shown in self._shown) if view is not None}
+        return [view for view in alive.values() if view is not tensor and memory(view) == key]

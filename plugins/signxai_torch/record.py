@@ -28,6 +28,7 @@ from signxai_torch.ledger import Ledger, memory
 from signxai_torch.rewrite import at_inference
 from signxai_torch.scratch import Scratch
 from signxai_torch.traits import Node, Traits
+from signxai_torch.values import MAKERS, READERS
 
 
 class Run(TorchFunctionMode):
@@ -53,6 +54,7 @@ class Run(TorchFunctionMode):
         self.operations: list[Operation] = []
         self.ledger = Ledger()
         self.scratch = Scratch()
+        self._makers: dict[int, Operation] = {}
         self.last = ""
         # Keeps checkpointing in the model from dropping what our products need. What is saved must not
         # be the tensor itself: an operation that saves its output would be a cycle.
@@ -164,9 +166,22 @@ class Run(TorchFunctionMode):
         handed = self.ledger.bind(result.detach().requires_grad_(), result)
         node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=(result,))
         traits = classify(node, tainted=False)
-        call = Call(recorded, inputs, (), (0,), traits.linear, traits.layout, derivative(node, traits), self.scratch)
+        written = derivative(node, traits)
+        # Where the derivative is written out, only weights ask for the operation's input.
+        kept = inputs if written is None or traits.layout is not None else ()
+        call = Call(recorded, kept, (), (0,), traits.linear, traits.layout, written, self.scratch)
         self._operation(call, originals, [handed], traits)
+        if self.last in MAKERS:
+            self._makers[len(self.ledger.values) - 1] = self.operations[-1]
+        if self.last in READERS and written is not None:
+            self._drop(self.operations[-1].inputs[0])
         return handed
+
+    def _drop(self, tensor: int) -> None:
+        """Drop a value that is read by an operation whose derivative does not ask for it."""
+        maker = self._makers.get(tensor)
+        if maker is not None:
+            self.ledger.values.drop(tensor, maker)
 
     def _plain(self, func: Callable[..., Any], args: Any, kwargs: Any, *, tainted: bool) -> Any:
         """Run a function through which no derivative goes."""
@@ -201,6 +216,8 @@ class Run(TorchFunctionMode):
         leaves = ledger.handed(_leaves(tensor))
         if leaves:
             ledger.pinned.update(id(leaf) for leaf in leaves)
+            for leaf in leaves:
+                ledger.keep(leaf)
             ledger.bind(tensor, tensor.detach())
             self._operation(
                 Call(Invocation(_refuse, ()), tuple(leaves), (tensor,), (0,)),

@@ -107,8 +107,9 @@ class Recording:
     operations
         In the order of execution; those that the output does not depend on may be among them.
     values
-        Native arrays by tensor id: every input and output of every operation. The last walk puts
-        :class:`Released` in the place of those that it is done with.
+        Native arrays by tensor id: every input and output of every operation. A mapping of a backend's
+        own may compute an array when it is asked for; its shape is read by :meth:`shape`. The last walk
+        puts :class:`Released` in the place of those that it is done with.
     input, output
         Ids of the model's input and output.
     batch
@@ -135,6 +136,10 @@ class Recording:
     rounding: float = math.inf
     compiled: Any = attrs.field(default=None, repr=False)
     known: dict[Hashable, Any] = attrs.field(factory=dict, repr=False)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Return the shape of a value, which is not computed for that."""
+        return tuple(dict.__getitem__(self.values, tensor).shape)
 
     def derive(self, key: Hashable, function: Callable[[], Derived]) -> Derived:
         """Return ``function()``, from :attr:`known` where it is there."""

@@ -35,7 +35,7 @@ def _misfit(rule: AnyRule, operation: Operation, recording: Recording) -> str:
             return f"it needs mean and beta of a batch-normalisation, and this one is of kind {operation.kind!r}"
     elif isinstance(rule, Pass) or (isinstance(rule, Exact) and not rule.mask):
         tensors = (*operation.inputs, *operation.outputs)
-        shapes = [tuple(recording.values[tensor].shape) for tensor in tensors]
+        shapes = [recording.shape(tensor) for tensor in tensors]
         if len(shapes) != 2 or shapes[0] != shapes[1]:
             given, made = shapes[: len(operation.inputs)], shapes[len(operation.inputs) :]
             return (

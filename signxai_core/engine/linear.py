@@ -173,7 +173,7 @@ class Linear:
         weight = core.parameters.get("weight")
         if weight is None or core.channel_axis is None or self.structure.recording.rounding > _PRECISE:
             return False
-        outputs: int = self.structure.recording.values[core.outputs[0]].shape[core.channel_axis]
+        outputs = self.structure.recording.shape(core.outputs[0])[core.channel_axis]
         return bool(math.prod(weight.shape) >= _WIDE * outputs)
 
     def _is_x(self, cell: Cell) -> bool:
@@ -338,7 +338,7 @@ class Linear:
         axis = self.group.core.channel_axis
         for operation in operations:
             if operation.kind in _DIAGONAL and axis is not None:
-                rank = len(self.structure.recording.values[operation.outputs[0]].shape)
+                rank = len(self.structure.recording.shape(operation.outputs[0]))
                 scale = operation.parameters["scale"]
                 shape = channel_vector(scale, rank, axis)
                 assert shape is not None, "groups hold channel-wise scales only"

@@ -139,9 +139,8 @@ class Run:
         def native(query: Query, tensor: int) -> FloatArray:
             if (query, tensor) not in cache:
                 array = found[query].get(tensor)
-                value = recording.values[tensor]
                 cache[query, tensor] = (
-                    np.zeros(tuple(value.shape), x.dtype) if array is None else self.backend.to_numpy(array)
+                    np.zeros(recording.shape(tensor), x.dtype) if array is None else self.backend.to_numpy(array)
                 )
             return cache[query, tensor]
 
@@ -195,7 +194,7 @@ class Run:
         if self.selection.function is not None:
             return 1  # a user's function may expect the user's batch
         recording = self.clean.recording
-        held: int = 2 * self.x.itemsize * sum(math.prod(value.shape) for value in recording.values.values())
+        held: int = 2 * self.x.itemsize * sum(math.prod(recording.shape(tensor)) for tensor in recording.values)
         return max(1, self.max_memory // max(held, 1))
 
     def walk_count(self, raws: Iterable[Raw]) -> int:
@@ -213,7 +212,7 @@ class Run:
         A trunk holds three arrays of the largest recorded size at a time: relevance, quotient, product.
         """
         recording = structure.recording
-        largest: int = recording.derive("largest", lambda: max(map(_size, recording.values.values())))
+        largest: int = recording.derive("largest", lambda: max(math.prod(recording.shape(tensor)) for tensor in recording.values))
         trunks: dict[Any, list[Query]] = {}
         for query, assignment in assignments.items():
             inner = tuple(
@@ -242,10 +241,6 @@ class Run:
             return _float64(self.backend, selected) - _float64(self.backend, at_origin)
         rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
         return np.asarray(rows.sum(axis=1))
-
-
-def _size(array: Array) -> int:
-    return math.prod(array.shape)
 
 
 def _calls_python(query: Query) -> bool:

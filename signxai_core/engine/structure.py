@@ -132,7 +132,7 @@ def channel_vector(array: Array, rank: int, axis: int) -> tuple[int, ...] | None
 
 
 def _is_channelwise(recording: Recording, operation: Operation, axis: int) -> bool:
-    rank = len(recording.values[operation.outputs[0]].shape)
+    rank = len(recording.shape(operation.outputs[0]))
     return channel_vector(operation.parameters["scale"], rank, axis) is not None
 
 

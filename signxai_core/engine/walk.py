@@ -109,16 +109,16 @@ class Walk:
         """
         group = self.structure.groups[position]
         steps = [assignment.steps[position] for assignment in self.assignments]
-        if group.post and all(len(step) == 1 for step in steps):
-            inside = (group.core, *group.post[:-1])
-            self._release(group.post, [tensor for operation in inside for tensor in operation.outputs])
         z = group.outputs[0]
         is_tied = z in self.structure.rectified and not any(z in untied for untied in self._untied)
-        if is_tied and all(reads_rectified(step) for step in steps):
-            self._release((), [z])
+        unread = [z] if is_tied and all(reads_rectified(step) for step in steps) else []
+        inside = group.post and all(len(step) == 1 for step in steps)
+        if inside:
+            unread += [tensor for operation in (group.core, *group.post[:-1]) for tensor in operation.outputs]
+        self._release(group.post if inside else (), unread)
 
     def _release_visited(self, group: Group) -> None:
-        """Release what a group made; what a ReLU made is of use as long as its input is."""
+        """Release what a group made; what a ReLU made may stand for its input until that is done with."""
         rectified = self.structure.rectified
         made = [tensor for operation in group.operations for tensor in operation.outputs]
         if rectified.get(group.inputs[0]) in made:
@@ -129,8 +129,9 @@ class Walk:
         recording = self.structure.recording
         for operation in operations:
             self.backend.forget(operation)
-        for tensor in set(tensors) - self.captures - {recording.input, recording.output}:
-            recording.values[tensor] = Released(tuple(recording.values[tensor].shape))
+        # What was made of a tensor goes first: a backend may need the tensor as long as that is there.
+        for tensor in sorted(set(tensors) - self.captures - {recording.input, recording.output}, reverse=True):
+            recording.values[tensor] = Released(recording.shape(tensor))
 
     def begin(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[Stream]:
         """Return the streams at the output; parameters as in :meth:`run`."""

@@ -1,0 +1,81 @@
+"""Recorded numbers, of which some are computed again when they are asked for.
+
+What a ReLU or a batch-normalisation reads is rarely asked for by a walk, and takes as much memory as
+what it makes. So it is dropped during the run, and computed again, to the same bits, where a rule
+needs it after all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from signxai_core.engine.backend import Operation, Released
+
+#: Functions before which values are dropped.
+READERS = frozenset({"relu", "batch_norm"})
+#: Functions whose single result is dropped; others cost too much, or share memory with what they read.
+MAKERS = frozenset({"conv1d", "conv2d", "conv3d", "linear", "batch_norm", "add"})
+
+
+@attrs.frozen(eq=False)
+class Dropped:
+    """Stands for a value that was dropped."""
+
+    operation: Operation
+    shape: torch.Size
+
+    def again(self, values: Values) -> Tensor:
+        """Compute the value again."""
+        inputs = [values[tensor] for tensor in self.operation.inputs]
+        exact = torch.autocast(inputs[0].device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), exact:
+            value: Tensor = self.operation.call.recorded(inputs)
+        return value
+
+
+class Values(dict[int, Any]):
+    """Values by tensor id. A stand-in has the value's shape; the inherited ``dict.__getitem__`` returns it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Ids of tensors that dropped ones are computed from.
+        self._sources: set[int] = set()
+
+    def __getitem__(self, tensor: int) -> Any:
+        """Return a value, computed again if it was dropped."""
+        value = super().__getitem__(tensor)
+        if isinstance(value, Dropped):
+            value = value.again(self)
+            self[tensor] = value
+        return value
+
+    def __setitem__(self, tensor: int, value: Any) -> None:
+        """Set a value; one that a dropped value is computed from is not released before that is."""
+        if isinstance(value, Released):
+            if tensor in self._sources:
+                return
+            if self.is_dropped(tensor):
+                self._sources.difference_update(super().__getitem__(tensor).operation.inputs)
+        super().__setitem__(tensor, value)
+
+    def values(self) -> Any:
+        """Return all values."""
+        return [self[tensor] for tensor in self]
+
+    def items(self) -> Any:
+        """Return all ids and values."""
+        return [(tensor, self[tensor]) for tensor in self]
+
+    def is_dropped(self, tensor: int) -> bool:
+        """Return whether a value would have to be computed again."""
+        return isinstance(self.get(tensor), Dropped)
+
+    def drop(self, tensor: int, operation: Operation) -> None:
+        """Drop what an operation made."""
+        if not self.is_dropped(tensor):
+            self[tensor] = Dropped(operation, super().__getitem__(tensor).shape)
+            self._sources.update(operation.inputs)
