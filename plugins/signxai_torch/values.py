@@ -17,8 +17,8 @@ from signxai_core.engine.backend import Operation, Released
 
 #: Functions before which values are dropped.
 READERS = frozenset({"relu", "batch_norm"})
-#: Functions whose single result is dropped; others cost too much, or share memory with what they read.
-MAKERS = frozenset({"conv1d", "conv2d", "conv3d", "linear", "batch_norm", "add"})
+#: Functions whose single result is dropped. The rule of sums asks for theirs, if only for the largest number.
+MAKERS = frozenset({"conv1d", "conv2d", "conv3d", "linear", "batch_norm"})
 
 
 @attrs.frozen(eq=False)

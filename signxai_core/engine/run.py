@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.engine import cam as cams
+from signxai_core.engine import heap
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Array, Backend, Compiler
 from signxai_core.engine.check import check_input, check_output, without_head
@@ -93,6 +94,7 @@ class Run:
     def start(self, target: Any) -> None:
         """Record the model on the input and select the outputs to explain."""
         check_input(self.x)
+        heap.settle()
         self.clean = self.record(self.x)
         self.output = self.backend.to_numpy(self.clean.recording.values[self.clean.recording.output])
         self.selection = select(target, self.output)
