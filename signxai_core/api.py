@@ -187,8 +187,9 @@ def explain(  # noqa: PLR0913 - what a call may ask for, by name
         function as target then gets the outputs of that many samples.
     max_memory
         Bytes that the walk may hold besides the recorded model: methods that share little are walked
-        one after the other, and sampled inputs in small batches. By default 512 MiB; one method, or
-        one sampled input, is always taken.
+        one after the other, and sampled inputs in small batches. By default a walk holds as much as
+        the recorded model, or 64 MiB, and sampled inputs 512 MiB; one method, or one sampled input, is
+        always taken.
     **parameters
         The method's parameters (``mu``, ``epsilon``, ``steps``, ``samples``, ``noise``, ``random_state``,
         ``baseline``, ``low``, ``high``, ``last_conv``, ...).

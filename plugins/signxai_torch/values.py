@@ -48,10 +48,7 @@ class Values(dict[int, Any]):
     def __getitem__(self, tensor: int) -> Any:
         """Return a value, computed again if it was dropped."""
         value = super().__getitem__(tensor)
-        if isinstance(value, Dropped):
-            value = value.again(self)
-            self[tensor] = value
-        return value
+        return value.again(self) if isinstance(value, Dropped) else value
 
     def __setitem__(self, tensor: int, value: Any) -> None:
         """Set a value; one that a dropped value is computed from is not released before that is."""

@@ -19,7 +19,7 @@ from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.plan import Plan
-from signxai_core.engine.run import MAX_MEMORY, Raw, Run, raw_of
+from signxai_core.engine.run import Raw, Run, raw_of
 from signxai_core.engine.target import per_sample
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.fill import sliced
@@ -63,7 +63,7 @@ def attribute(
     seed: str | None,
     strict: bool,
     progress: Callable[[int, int], None],
-    max_memory: int = MAX_MEMORY,
+    max_memory: int | None = None,
 ) -> Outcome:
     """Return the maps of all methods.
 
@@ -97,7 +97,9 @@ def attribute(
     total = _total_steps(run, by_sampling)
     finished: dict[str, FloatArray] = {}
     for sampling, raws in by_sampling.items():
-        for raw, value in zip(raws, _values(run, sampling, list(raws)), strict=True):
+        values = list(_values(run, sampling, list(raws)))[::-1]
+        for raw in raws:
+            value = values.pop()  # which frees it when its maps are finished
             for label in raws[raw]:
                 finished[label] = _finish(value, specs[label], x)
     results = {

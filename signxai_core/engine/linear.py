@@ -8,6 +8,7 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from signxai_core.engine.mapping import apply_mix, apply_weight_cell
 from signxai_core.engine.structure import Group, Structure, channel_vector
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
-from signxai_core.specs.rules import Share, Term
+from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
 
 _DIAGONAL = frozenset({"normalisation", "scaling"})
@@ -44,7 +45,7 @@ def _scaled(array: Array, factor: float) -> Array:
 
 @attrs.define(eq=False)
 class Linear:
-    """A group as a linear map; caches mapped weights and outputs for as long as it lives.
+    """A group as a linear map; caches mapped weights, and outputs of terms as long as another rule needs them.
 
     Parameters
     ----------
@@ -52,15 +53,17 @@ class Linear:
         What is computed, and how.
     units
         Slice of the last axis of the output, where the map is restricted to that.
-    is_alone
-        One rule is applied, once: what it computes need not be kept.
+    uses
+        How often rules will be applied that have a term; without an entry, once.
     """
 
     backend: Backend
     structure: Structure
     group: Group
     units: slice | None = None
-    is_alone: bool = False
+    uses: Counter[Term] = attrs.field(factory=Counter)
+    _z: Array | None = attrs.field(default=None, init=False)
+    _rests: bool = attrs.field(default=False, init=False)
     _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
     _outputs: dict[tuple[Term, bool], Array] = attrs.field(factory=dict, init=False)
     _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
@@ -73,8 +76,10 @@ class Linear:
     @property
     def z(self) -> Array:
         """The output, as recorded."""
-        z = self.structure.recording.values[self.group.outputs[0]]
-        return z if self.units is None else z[..., self.units]
+        if self._z is None:
+            z = self.structure.recording.values[self.group.outputs[0]]
+            self._z = z if self.units is None else z[..., self.units]
+        return self._z
 
     @property
     def padded_x(self) -> tuple[Array, ...]:
@@ -91,7 +96,7 @@ class Linear:
 
     def _restricted(self, parts: Iterator[tuple[slice, Array]], bias: Array | None) -> Iterator[tuple[slice, Linear]]:
         for units, weight in parts:
-            part = Linear(self.backend, self.structure, self.group, units, is_alone=self.is_alone)
+            part = Linear(self.backend, self.structure, self.group, units)
             part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]
             yield units, part
 
@@ -102,14 +107,26 @@ class Linear:
         is not touched.
         """
         key = term, rectified is not None
-        if key not in self._outputs:
-            self._outputs[key] = self._compute(term, rectified)
-        return self._outputs[key]
+        if key in self._outputs:
+            return self._outputs[key]
+        output = self._compute(term, rectified)
+        if self._rests or self.uses[term] > 1:
+            self._outputs[key] = output
+        return output
 
-    def drop_outputs(self) -> None:
-        """Forget outputs that no other rule will ask for."""
-        if self.is_alone:
-            self._outputs.clear()
+    def begin(self, rule: Rule) -> None:
+        """Take note that the outputs of a rule's terms will be asked for."""
+        self._rests = len(rule.shares) > 1 and self._is_wide()
+
+    def finish(self, rule: Rule) -> None:
+        """Forget outputs that no rule after this one will ask for."""
+        self.uses.subtract({term for share in rule.shares for term in share.terms})
+        for key in [key for key in self._outputs if self.uses[key[0]] <= 0]:
+            del self._outputs[key]
+
+    def keeps(self, array: Array) -> bool:
+        """Return whether an array is an output that is kept."""
+        return any(array is output for output in self._outputs.values())
 
     def is_whole(self, term: Term) -> bool:
         """Return whether a term's output is z."""
@@ -207,21 +224,21 @@ class Linear:
         """Return something that :meth:`pull` returned, and that is not used again, times a factor."""
         if isinstance(factor, float) and factor == 1:
             return pulled
-        if self._pulls_anew:
+        if self.makes_arrays:
             pulled *= factor
             return pulled
         return pulled * factor
 
     def added(self, pulled: Array, other: Array) -> Array:
         """Return something that :meth:`pull` returned, and that is not used again, plus another array."""
-        if self._pulls_anew:
+        if self.makes_arrays:
             pulled += other
             return pulled
         return pulled + other
 
     @property
-    def _pulls_anew(self) -> bool:
-        """Whether :meth:`pull` returns arrays of its own: an addition pulls what it is given."""
+    def makes_arrays(self) -> bool:
+        """Whether what is computed are arrays of its own: an addition pulls what it is given."""
         return self.group.core.kind in _DIAGONAL or "weight" in self.group.core.parameters
 
     def pull(self, cell: WeightCell, t: Array, factor: float = 1.0) -> tuple[Array, ...]:

@@ -51,12 +51,13 @@ def _maps_outputs_alone(rule: Rule) -> bool:
 def _propagate(linear: Linear, rule: Rule, relevance: Array, rectified: Array | None) -> tuple[Array, ...]:
     # With max(z, 0), no relevance is where z < 0.
     shares = [share for share in rule.shares if rectified is None or share.gate != "negative"]
+    linear.begin(rule)
     sums = [_sum(linear, share, rectified) for share in shares]
-    linear.drop_outputs()
+    linear.finish(rule)
     pulled: dict[Cell, Sequence[Array]] = {}  # by the term's x, which they are still to be multiplied with
     for share in shares:
         z, is_own = sums.pop(0)
-        is_free = is_own and linear.is_alone and all(z is not other for other, _ in sums)
+        is_free = is_own and not linear.keeps(z) and all(z is not other for other, _ in sums)
         t = _quotient(linear, rule.stabiliser, share, z, relevance, rectified, is_free=is_free)
         del z
         for term in share.terms:
@@ -88,9 +89,14 @@ def _sum(linear: Linear, share: Share, rectified: Array | None) -> tuple[Array, 
         if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
             continue
         output = linear.output(term, rectified)
-        is_own = z is not None or term.sign < 0 or not linear.is_whole(term)
-        output = output if term.sign > 0 else -output
-        z = output if z is None else z + output
+        if z is None:
+            is_own = term.sign < 0 or (linear.makes_arrays and not linear.is_whole(term))
+            z = output if term.sign > 0 else -output
+        elif is_own and not linear.keeps(z):
+            z += output if term.sign > 0 else -output
+        else:
+            is_own = True
+            z = z + output if term.sign > 0 else z - output
     return z, is_own
 
 
@@ -112,8 +118,7 @@ def _quotient(
     positive = linear.is_positive(share) or (rectified is not None and z is rectified)
     if stabiliser.scale == "absolute":
         return backend.quotient(relevance, z, stabiliser.epsilon, positive=positive, is_free=is_free)
-    measured = linear.z if z is rectified else z
-    stabilised = _stabilised(linear, stabiliser, z, measured, positive=positive)
+    stabilised = _stabilised(linear, stabiliser, z, rectified, positive=positive)
     return backend.quotient(relevance, stabilised, 0.0, positive=positive, is_free=True)
 
 
@@ -122,14 +127,14 @@ def number(backend: Backend, value: float, like: Array) -> Array:
     return backend.asarray(np.asarray(value), like)
 
 
-def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, measured: Array, *, positive: bool) -> Array:
-    """Return ``z`` moved away from 0 by what its sample as a whole (``measured``) allows."""
+def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, rectified: Array | None, *, positive: bool) -> Array:
+    """Return ``z`` moved away from 0 by what its sample as a whole allows."""
     backend = linear.backend
     size = _rows(linear, z) if positive else backend.abs(_rows(linear, z))
     if stabiliser.scale == "std":
         size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.padded_x[0]), 1)
     else:
-        largest = size if measured is z else backend.abs(_rows(linear, measured))
+        largest = backend.abs(_rows(linear, linear.z)) if z is rectified else size
         size = backend.maximum(size, stabiliser.epsilon * backend.max(largest, 1))
     size = backend.reshape(size, tuple(z.shape))
     return size if positive else backend.copysign(size, z)

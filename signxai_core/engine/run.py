@@ -14,7 +14,7 @@ import numpy.typing as npt
 from signxai_core.engine import cam as cams
 from signxai_core.engine import heap
 from signxai_core.engine import sampling as samplings
-from signxai_core.engine.backend import Array, Backend, Compiler
+from signxai_core.engine.backend import Array, Backend, Compiler, Recording
 from signxai_core.engine.check import check_input, check_output, without_head
 from signxai_core.engine.plan import Assignment, Query, resolve
 from signxai_core.engine.stages import run_in_stages
@@ -28,8 +28,8 @@ from signxai_core.specs.rules import Exact, FunctionRule, LinearRule
 FloatArray = npt.NDArray[Any]
 
 _GRADIENT = Composite((Entry(Where(), Exact()),), fold_normalisation=False)
-#: Default of ``max_memory``, in bytes.
-MAX_MEMORY = 2**29
+#: Defaults of ``max_memory``, in bytes: for walks at least so much, for sampled inputs so much.
+_WALK, _SAMPLED = 2**26, 2**29
 
 
 @attrs.frozen
@@ -75,7 +75,8 @@ class Run:
     max_memory
         Bytes that a walk may hold besides the recording (methods with other trunks then get walks of
         their own), and that the recording of an internal batch of sampled inputs may hold. At least
-        one trunk and one sampled input are always taken.
+        one trunk and one sampled input are always taken. By default a walk may hold as much as the
+        recording, or 64 MiB, and sampled inputs 512 MiB.
     step
         Called with the number of groups of a walk that were visited.
     """
@@ -86,7 +87,7 @@ class Run:
     seed: str | None
     strict: bool
     step: Callable[[int], None]
-    max_memory: int = MAX_MEMORY
+    max_memory: int | None = None
     clean: Structure = attrs.field(init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
@@ -196,8 +197,8 @@ class Run:
         if self.selection.function is not None:
             return 1  # a user's function may expect the user's batch
         recording = self.clean.recording
-        held: int = 2 * self.x.itemsize * sum(math.prod(recording.shape(tensor)) for tensor in recording.values)
-        return max(1, self.max_memory // max(held, 1))
+        held = 2 * self.x.itemsize * _sizes(recording)[1]
+        return max(1, (_SAMPLED if self.max_memory is None else self.max_memory) // max(held, 1))
 
     def walk_count(self, raws: Iterable[Raw]) -> int:
         """Return how many walks these take on the clean recording."""
@@ -213,8 +214,8 @@ class Run:
 
         A trunk holds three arrays of the largest recorded size at a time: relevance, quotient, product.
         """
-        recording = structure.recording
-        largest: int = recording.derive("largest", lambda: max(math.prod(recording.shape(tensor)) for tensor in recording.values))
+        largest, recorded = _sizes(structure.recording)
+        most = max(_WALK, x.itemsize * recorded) if self.max_memory is None else self.max_memory
         trunks: dict[Any, list[Query]] = {}
         for query, assignment in assignments.items():
             inner = tuple(
@@ -225,7 +226,7 @@ class Run:
         held = 0
         for queries in trunks.values():
             more = x.itemsize * (3 * largest + len(queries) * x.size)
-            if group and held + more > self.max_memory:
+            if group and held + more > most:
                 yield group
                 group, held = [], 0
             group += queries
@@ -243,6 +244,16 @@ class Run:
             return _float64(self.backend, selected) - _float64(self.backend, at_origin)
         rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
         return np.asarray(rows.sum(axis=1))
+
+
+def _sizes(recording: Recording) -> tuple[int, int]:
+    """Return how many numbers the largest recorded value holds, and all of them."""
+
+    def sizes() -> tuple[int, int]:
+        numbers = [math.prod(recording.shape(tensor)) for tensor in recording.values]
+        return max(numbers), sum(numbers)
+
+    return recording.derive("sizes", sizes)
 
 
 def _calls_python(query: Query) -> bool:

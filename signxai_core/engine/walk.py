@@ -7,6 +7,7 @@ weights, outputs of terms) is computed once and dropped when the walk moves on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
@@ -168,7 +169,13 @@ class Walk:
             for rules, members in by_rules.items():
                 split = len(by_rules) > 1
                 steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
-        linear = Linear(self.backend, self.structure, group, is_alone=len(steps) == 1)
+        # What a rule computes is shared by the streams that have it, and then forgotten.
+        order = {rules: place for place, (_, rules) in enumerate(reversed(steps))}
+        steps.sort(key=lambda step: order[step[1]])
+        terms = [
+            {term for share in rule.shares for term in share.terms} for _, (rule, *_) in steps if isinstance(rule, Rule)
+        ]
+        linear = Linear(self.backend, self.structure, group, uses=Counter(term for some in terms for term in some))
         for stream, rules in steps:
             self._step(stream, group, rules, linear)
         return [*visited, *(stream for stream, _ in steps)]
