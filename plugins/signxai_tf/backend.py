@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording, Stage
+from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording
+from signxai_core.engine.compiler import Stage
 from signxai_core.engine.mapping import apply_weight_cell
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_core.specs.cells import WeightCell

@@ -15,7 +15,8 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
-from signxai_core.engine.backend import Array, Operation, Recording, Stage
+from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.engine.compiler import Stage
 from signxai_tf import operations, private
 from signxai_tf.calls import Handle, Program
 from signxai_tf.forward import Forward

@@ -7,36 +7,21 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import attrs
 import numpy as np
 
-from signxai_core.engine.backend import Array, Backend, Operation
-from signxai_core.engine.mapping import apply_mix, apply_weight_cell
-from signxai_core.engine.structure import Group, Structure, channel_vector
+from signxai_core.engine.backend import Array, Backend
+from signxai_core.engine.folding import DIAGONAL, fold, scale_behind
+from signxai_core.engine.mapping import apply_mix, apply_weight_cell, sign_of
+from signxai_core.engine.placing import at_input
+from signxai_core.engine.structure import Group, Structure, is_wide
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
 from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
-
-_DIAGONAL = frozenset({"normalisation", "scaling"})
-#: An output may be taken as the difference of two others where each sums this many products or more
-#: (with few, one of them can be so small that the difference is rounding) with this rounding or less.
-_WIDE, _PRECISE = 64, 2.0**-23
-
-
-def _sign(cell: Cell) -> int:
-    """Return the sign of all numbers that a cell makes, 0 where they may have both."""
-    if isinstance(cell, Mix):
-        up, down = cell.positive >= 0 >= cell.negative, cell.positive <= 0 <= cell.negative
-        return 1 if up else -1 if down else 0
-    if isinstance(cell, Constant):
-        return 1 if cell.value >= 0 else -1
-    return 1 if isinstance(cell, Square) else 0
 
 
 def _scaled(array: Array, factor: float) -> Array:
@@ -116,7 +101,7 @@ class Linear:
 
     def begin(self, rule: Rule) -> None:
         """Take note that the outputs of a rule's terms will be asked for."""
-        self._rests = len(rule.shares) > 1 and self._is_wide()
+        self._rests = len(rule.shares) > 1 and is_wide(self.structure.recording, self.group.core)
 
     def finish(self, rule: Rule) -> None:
         """Forget outputs that no rule after this one will ask for."""
@@ -139,14 +124,14 @@ class Linear:
     def is_positive(self, share: Share) -> bool:
         """Return whether the outputs of a share's terms sum to no negative number, by its cells."""
         return all(
-            self._sign_of(term) * term.sign > 0 and (self.bias(term.bias) is None or _sign(term.bias) * term.sign > 0)
+            self._sign_of(term) * term.sign > 0 and (self.bias(term.bias) is None or sign_of(term.bias) * term.sign > 0)
             for term in share.terms
         )
 
     def _sign_of(self, term: Term) -> int:
         """Return the sign of all numbers that a term multiplies, 0 where they may have both."""
-        x = 1 if isinstance(term.x, Mix) and term.x.positive > 0 and self._is_non_negative else _sign(term.x)
-        return x * _sign(term.weight)
+        x = 1 if isinstance(term.x, Mix) and term.x.positive > 0 and self._is_non_negative else sign_of(term.x)
+        return x * sign_of(term.weight)
 
     @property
     def _is_non_negative(self) -> bool:
@@ -170,7 +155,11 @@ class Linear:
 
     def _rest(self, term: Term, rectified: Array | None) -> Array | None:
         """Return what a known output leaves of z, where that is the term's: ``x W⁻ + b⁻ = z − (x W⁺ + b⁺)``."""
-        if not isinstance(term.weight, Mix) or not isinstance(term.bias, Mix) or not self._is_wide():
+        if (
+            not isinstance(term.weight, Mix)
+            or not isinstance(term.bias, Mix)
+            or not is_wide(self.structure.recording, self.group.core)
+        ):
             return None
         for (known, is_partial), output in self._outputs.items():
             if is_partial and rectified is None:
@@ -183,15 +172,6 @@ class Linear:
                 z = self.z if rectified is None else rectified
                 return z - output if bias is None else z - output + bias
         return None
-
-    def _is_wide(self) -> bool:
-        """Return whether an output may be taken as a difference; see :data:`_WIDE`."""
-        core = self.group.core
-        weight = core.parameters.get("weight")
-        if weight is None or core.channel_axis is None or self.structure.recording.rounding > _PRECISE:
-            return False
-        outputs = self.structure.recording.shape(core.outputs[0])[core.channel_axis]
-        return bool(math.prod(weight.shape) >= _WIDE * outputs)
 
     def _is_x(self, cell: Cell) -> bool:
         """Return whether a cell is the identity on the inputs."""
@@ -239,7 +219,7 @@ class Linear:
     @property
     def makes_arrays(self) -> bool:
         """Whether what is computed are arrays of its own: an addition pulls what it is given."""
-        return self.group.core.kind in _DIAGONAL or "weight" in self.group.core.parameters
+        return self.group.core.kind in DIAGONAL or "weight" in self.group.core.parameters
 
     def pull(self, cell: WeightCell, t: Array, factor: float = 1.0) -> tuple[Array, ...]:
         """Return ``factor`` times the vector-Jacobian product of the map with weight ``cell(W)``, per input."""
@@ -247,14 +227,16 @@ class Linear:
 
     def _pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
         core = self.group.core
-        if core.kind in _DIAGONAL:
+        if core.kind in DIAGONAL:
             return (t * self._weight(cell),)
         if "weight" not in core.parameters:
             up, down = self._scales(cell)
             pulled = self.backend.pull(core, None, t)
             signs = core.signs or (1,) * len(pulled)
             return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
-        scale = self._output_scale(t) if cell == KEEP and self.units is None else None
+        scale = (
+            scale_behind(self.backend, self.structure, self.group, t) if cell == KEEP and self.units is None else None
+        )
         if scale is None:
             (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
         else:
@@ -264,24 +246,10 @@ class Linear:
                 (pulled_one,) = self.backend.vjp(operation, (pulled_one,))
         return (pulled_one,)
 
-    def _output_scale(self, t: Array) -> Array | None:
-        """Return the scale behind the core, where it is cheaper to scale ``t`` than the weight."""
-        core = self.group.core
-        if self._scale_vector(self.group.pre) is not None or math.prod(t.shape) >= math.prod(
-            core.parameters["weight"].shape
-        ):
-            return None
-        scale = self._scale_vector(self.group.post)
-        if scale is None or core.channel_axis is None or len(scale.shape) == 0:
-            return scale
-        places = [1] * len(t.shape)
-        places[core.channel_axis] = -1
-        return self.backend.reshape(scale, tuple(places))
-
     def forward(self, mapped: Sequence[Array], cell: WeightCell) -> Array:
         """Return the map with weight ``cell(W)`` of inputs, without bias."""
         core = self.group.core
-        if core.kind in _DIAGONAL:
+        if core.kind in DIAGONAL:
             return mapped[0] * self._weight(cell)
         if "weight" not in core.parameters:
             up, down = self._scales(cell)
@@ -308,14 +276,12 @@ class Linear:
 
     def _weight(self, cell: WeightCell) -> Array:
         if cell not in self._weights:
-            self._weights[cell] = self._map(cell, self._folded_weight())
+            core, weight = self.group.core, self._fold()[0]
+            if cell == KEEP or core.kind in DIAGONAL:
+                self._weights[cell] = apply_weight_cell(self.backend, cell, weight)
+            else:
+                self._weights[cell] = self.backend.map_weight(core, cell, weight)
         return self._weights[cell]
-
-    def _map(self, cell: WeightCell, weight: Array) -> Array:
-        core = self.group.core
-        if cell == KEEP or core.kind in _DIAGONAL:
-            return apply_weight_cell(self.backend, cell, weight)
-        return self.backend.map_weight(core, cell, weight)
 
     def bias(self, cell: WeightCell) -> Array | None:
         """Return ``cell(b)``, if there is a bias that it leaves."""
@@ -324,99 +290,14 @@ class Linear:
             return None
         return apply_weight_cell(self.backend, cell, bias)
 
-    def _folded_weight(self) -> Array | None:
-        return self._fold()[0]
-
     def _fold(self) -> tuple[Array | None, Array | None]:
         """Return weight and bias of the whole group."""
         if self._folded is None:
-            core = self.group.core
-            if core.kind in _DIAGONAL:
-                self._folded = core.parameters["scale"], core.parameters["shift"]
-            else:
-                self._folded = self._group_weight(), self._group_bias()
+            self._folded = fold(self.backend, self.structure, self.group)
         return self._folded
 
-    def _group_weight(self) -> Array | None:
-        core = self.group.core
-        inner = self._scale_vector(self.group.pre)
-        outer = self._scale_vector(self.group.post)
-        weight: Array | None = core.parameters.get("weight")
-        channels = [None if scale is None or len(scale.shape) == 0 else scale for scale in (inner, outer)]
-        if any(scale is not None for scale in channels):
-            weight = self.backend.scale_weight(core, channels[0], channels[1])
-        for scale in (inner, outer):
-            weight = weight * scale if scale is not None and len(scale.shape) == 0 else weight
-        return weight
-
-    def _scale_vector(self, operations: tuple[Operation, ...]) -> Array | None:
-        """Return the product of the scales, one number per channel or one in all."""
-        product: Array | None = None
-        axis = self.group.core.channel_axis
-        for operation in operations:
-            if operation.kind in _DIAGONAL and axis is not None:
-                rank = len(self.structure.recording.shape(operation.outputs[0]))
-                scale = operation.parameters["scale"]
-                shape = channel_vector(scale, rank, axis)
-                assert shape is not None, "groups hold channel-wise scales only"
-                vector = self.backend.reshape(scale, shape)
-                product = vector if product is None else product * vector
-        return product
-
-    def _group_bias(self) -> Array | None:
-        if any(operation.kind in _DIAGONAL for operation in self.group.pre):
-            values: tuple[Array, ...] = (self.backend.full_like(self.x[0], 0.0),)
-            for operation in self.group.operations:
-                values = self.backend.apply(operation, values)
-            return values[0]
-        bias: Array | None = self.group.core.parameters.get("bias")
-        for operation in (one for one in self.group.post if one.kind in _DIAGONAL):
-            scale, shift = operation.parameters["scale"], operation.parameters["shift"]
-            bias = shift if bias is None else scale * bias + shift
-        return bias
+    def _at_input(self, value: Value | Missing, index: int, *, channels: bool = False) -> Array | float:
+        return at_input(self.backend, self.structure, self.group, index, value, channels=channels)
 
     def _bound(self, cell: Bound, index: int) -> Array:
         return self._at_input(cell.value, index, channels=True) + self.backend.full_like(self.x[index], 0.0)
-
-    def _at_input(self, value: Value | Missing, index: int, *, channels: bool = False) -> Array | float:
-        """Return a user's number, or a user's array of the model input's shape, at this group's input."""
-        assert not isinstance(value, Missing), "missing parameters are refused before"
-        tensor = self.group.inputs[index]
-        if isinstance(value, float):
-            return value
-        recording = self.structure.recording
-        x = recording.values[recording.input]
-        array = _spread(value.array, x.shape, recording.channel_axis, channels=channels)
-        return self._carry(tensor, self.backend.asarray(array, x))
-
-    def _carry(self, tensor: int, array: Array) -> Array:
-        """Bring an array of the input's shape into a later tensor's, through shape operations.
-
-        Numbers stay as they are: they are compared with what the group reads, like a single number.
-        """
-        recording = self.structure.recording
-        if tensor == recording.input:
-            return array
-        operation = self.structure.producer[tensor]
-        if operation.kind in _DIAGONAL:
-            return self._carry(operation.inputs[0], array)
-        if operation.kind not in ("shape", "dropout"):
-            raise PlanError(
-                f"an array of the input's shape was given, but {self.group.core.label} does not read the "
-                f"input: {operation.label} lies before it. Give a single number for this operation"
-            )
-        outputs = self.backend.apply(operation, [self._carry(i, array) for i in operation.inputs])
-        return outputs[operation.outputs.index(tensor)]
-
-
-def _spread(array: Any, shape: tuple[int, ...], channel_axis: int, *, channels: bool) -> Any:
-    """Broadcast numbers that a user gave to the input's shape."""
-    if channels and array.ndim == 1:
-        array = array.reshape([-1 if axis == channel_axis else 1 for axis in range(len(shape))])
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError as error:
-        raise PlanError(
-            f"an array of shape {array.shape} was given where one of the input's shape {tuple(shape)}, with or "
-            "without its batch axis, was expected (bounds: or one number per channel)"
-        ) from error

@@ -1,4 +1,4 @@
-"""Cells applied to arrays.
+"""Cells applied to arrays, and what is known of the result.
 
 Sign and bounds, which need the model's input, stand in :mod:`signxai_core.engine.linear`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from signxai_core.specs.cells import Mix, Square, WeightCell
+from signxai_core.specs.cells import Cell, Constant, Mix, Square, WeightCell
 
 if TYPE_CHECKING:
     from signxai_core.engine.backend import Backend
@@ -32,3 +32,13 @@ def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
     if isinstance(cell, Mix):
         return apply_mix(backend, cell, v)
     return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
+
+
+def sign_of(cell: Cell) -> int:
+    """Return the sign of all numbers that a cell makes, 0 where they may have both; 0 itself counts as positive."""
+    if isinstance(cell, Mix):
+        up, down = cell.positive >= 0 >= cell.negative, cell.positive <= 0 <= cell.negative
+        return 1 if up else -1 if down else 0
+    if isinstance(cell, Constant):
+        return 1 if cell.value >= 0 else -1
+    return 1 if isinstance(cell, Square) else 0

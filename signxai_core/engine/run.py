@@ -14,8 +14,9 @@ import numpy.typing as npt
 from signxai_core.engine import cam as cams
 from signxai_core.engine import heap
 from signxai_core.engine import sampling as samplings
-from signxai_core.engine.backend import Array, Backend, Compiler, Recording
+from signxai_core.engine.backend import Array, Backend, Recording
 from signxai_core.engine.check import check_input, check_output, without_head
+from signxai_core.engine.compiler import Compiler
 from signxai_core.engine.plan import Assignment, Query, resolve
 from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.structure import Structure, analyse

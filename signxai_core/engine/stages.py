@@ -12,8 +12,9 @@ from typing import Any
 
 import attrs
 
-from signxai_core.engine.backend import Array, Compiler, Recording
+from signxai_core.engine.backend import Array, Recording
 from signxai_core.engine.check import without_head
+from signxai_core.engine.compiler import Compiler
 from signxai_core.engine.structure import analyse
 from signxai_core.engine.walk import Stream, Walk
 

@@ -21,6 +21,9 @@ _AFFINE = frozenset({"normalisation", "scaling"})
 _NON_NEGATIVE = frozenset({"relu", "relu6", "sigmoid", "softplus", "hardsigmoid", "softmax"})
 #: Kinds whose values are non-negative where their inputs are.
 _KEEPS_SIGN = frozenset({"max_pooling", "average_pooling", "interpolation", "dropout", "shape"})
+#: An output may be taken as the difference of two others where each sums this many products or more
+#: (with few, one of them can be so small that the difference is rounding) with this rounding or less.
+_WIDE, _PRECISE = 64, 2.0**-23
 #: What may lie between the input and the first linear operation.
 _BEFORE_FIRST = frozenset({"shape", "dropout"}) | _AFFINE
 
@@ -129,6 +132,15 @@ def channel_vector(array: Array, rank: int, axis: int) -> tuple[int, ...] | None
     if any(length != 1 for length in others):
         return None
     return () if math.prod(shape) == 1 else (shape[axis],)
+
+
+def is_wide(recording: Recording, core: Operation) -> bool:
+    """Return whether an output of a linear operation may be taken as a difference; see :data:`_WIDE`."""
+    weight = core.parameters.get("weight")
+    if weight is None or core.channel_axis is None or recording.rounding > _PRECISE:
+        return False
+    outputs = recording.shape(core.outputs[0])[core.channel_axis]
+    return bool(math.prod(weight.shape) >= _WIDE * outputs)
 
 
 def _is_channelwise(recording: Recording, operation: Operation, axis: int) -> bool:
