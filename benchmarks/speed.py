@@ -5,7 +5,8 @@
 
 A ratio of times is the median over pairs (gradient, explanation), all in one process. Other packages
 (zennit, captum) stand beside ours where they are installed; what they cannot run is said below the table.
-Peak memory is that of a fresh process for each figure (Linux). Weights are random.
+Peak memory is that of a fresh process for each figure (Linux), and for PyTorch that of its tensors
+without the weights. Weights are random.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def timings(side: Any, name: str, pairs: int, *, many: bool) -> Iterator[dict[st
 
 
 def peak(backend: str, name: str, what: str) -> dict[str, float]:
-    """Return resident memory before and at the peak of one run, in MiB, in a process of its own."""
+    """Return the peaks of one run, in MiB, in a process of its own."""
     command = [sys.executable, __file__, "--backend", backend, "--models", name, "--peak", what]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -116,14 +117,13 @@ def peak(backend: str, name: str, what: str) -> dict[str, float]:
 
 
 def own_peak(side: Any, name: str, what: str) -> dict[str, float]:
-    """Return resident memory of this process before and at the peak of one run, in MiB."""
+    """Return the peaks of one run, in MiB: resident memory of this process, and tensors where they can be counted."""
     model, x = side.build(name)
-    side.gradient(model, x[:1])()  # whatever the framework loads the first time
     run = side.gradient(model, x) if what == "plain" else explanation(model, x, what)
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
     run()
-    return {"before": before, "peak": _status("VmHWM")}
+    found = {"peak": _status("VmHWM")}
+    tensors = side.tensors_peak(run)
+    return found if tensors is None else found | {"tensors": tensors}
 
 
 def _status(field: str) -> float:
@@ -132,12 +132,12 @@ def _status(field: str) -> float:
 
 
 def memory(backend: str, name: str) -> Iterator[dict[str, Any]]:
-    """Yield peak memory as a ratio to the plain gradient's: of the process, and beyond the loaded model."""
+    """Yield peak memory as a ratio to the plain gradient's: of the process, and of the tensors."""
     plain = peak(backend, name, "plain")
     for what in (*SINGLE[1:], LRP):
         own = peak(backend, name, what)
-        growth = (own["peak"] - own["before"]) / (plain["peak"] - plain["before"])
-        yield {"model": name, "what": what, "process": own["peak"] / plain["peak"], "beyond": growth, **own}
+        ratios = {f"{key} ratio": own[key] / plain[key] for key in own}
+        yield {"model": name, "what": what, **own, **ratios}
 
 
 def _cell(value: Any) -> str:
@@ -162,11 +162,12 @@ def time_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def memory_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the table of memory."""
-    yield "| model | method | peak of the process / gradient's | beyond the loaded model / gradient's | peak (MiB) |"
-    yield "|---|---|---|---|---|"
+    yield "| model | method | process / gradient's | tensors / gradient's | process (MiB) | tensors (MiB) |"
+    yield "|---|---|---|---|---|---|"
     for row in rows:
-        cells = (row["model"], row["what"], _cell(row["process"]), _cell(row["beyond"]), f"{row['peak']:.0f}")
-        yield "| " + " | ".join(cells) + " |"
+        ratios = [_cell(row.get(f"{key} ratio")) for key in ("peak", "tensors")]
+        sizes = [f"{row[key]:.0f}" if key in row else "" for key in ("peak", "tensors")]
+        yield "| " + " | ".join([row["model"], row["what"], *ratios, *sizes]) + " |"
 
 
 def main() -> None:

@@ -102,6 +102,10 @@ def gradient(model: keras.Model, x: Any) -> Run:
     return lambda: compiled(x).numpy()
 
 
+def tensors_peak(run: Run) -> None:
+    """Return the most that the tensors of a run take at a time: TensorFlow does not tell on a CPU."""
+
+
 def rivals(model: keras.Model, x: Any, method: str) -> tuple[()]:
     """Return what other packages offer: no maintained one has LRP for Keras 3."""
     return ()

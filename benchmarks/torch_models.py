@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -133,6 +134,15 @@ def gradient(model: nn.Module, x: torch.Tensor) -> Run:
         return torch.autograd.grad(model(inputs).max(dim=1).values.sum(), inputs)
 
     return run
+
+
+def tensors_peak(run: Run) -> float:
+    """Return the most that the tensors of a run take at a time, in MiB; what was there before does not count."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    events = profile.profiler.kineto_results.events()
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    return max(itertools.accumulate(size for _, size in changes)) / 2**20
 
 
 def rivals(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str, Run]]:
