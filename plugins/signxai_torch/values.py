@@ -7,6 +7,7 @@ needs it after all.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import attrs
@@ -42,8 +43,8 @@ class Values(dict[int, Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Ids of tensors that dropped ones are computed from.
-        self._sources: set[int] = set()
+        #: How many dropped tensors are computed from one.
+        self._sources: Counter[int] = Counter()
 
     def __getitem__(self, tensor: int) -> Any:
         """Return a value, computed again if it was dropped."""
@@ -53,10 +54,10 @@ class Values(dict[int, Any]):
     def __setitem__(self, tensor: int, value: Any) -> None:
         """Set a value; one that a dropped value is computed from is not released before that is."""
         if isinstance(value, Released):
-            if tensor in self._sources:
+            if self._sources[tensor] > 0:
                 return
             if self.is_dropped(tensor):
-                self._sources.difference_update(super().__getitem__(tensor).operation.inputs)
+                self._sources.subtract(super().__getitem__(tensor).operation.inputs)
         super().__setitem__(tensor, value)
 
     def values(self) -> Any:
