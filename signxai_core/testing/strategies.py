@@ -119,9 +119,11 @@ class _Builder:
         self.add(net.BatchNorm, mean=mean, var=self.uniform(size), gamma=gamma, beta=beta)
 
     def scaling(self) -> None:
-        # One node each: frameworks multiply and add in two operations.
+        # One node each: frameworks multiply and add in two operations. What is added to a linear operation
+        # without bias is its bias in TensorFlow, where a bias is an operation of its own.
         size = self.shape[:1] if self.draw(st.booleans()) else ()
-        if self.draw(st.booleans()):
+        before = self.nodes[-1] if self.nodes else None
+        if self.draw(st.booleans()) or (before is not None and getattr(before, "bias", 0) is None):
             self.add(net.Scaling, scale=self.uniform(*size))
         else:
             self.add(net.Scaling, shift=self.normal(*size))
