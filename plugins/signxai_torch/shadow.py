@@ -116,7 +116,11 @@ class Shadow:
             name: None if child is None else self._module(child, _join(path, name))
             for name, child in state["_modules"].items()
         }
-        own = {name: self._value(state[name], _join(path, name)) for name in state if name not in _INTERNAL}
+        own = {
+            name: value if type(value) in ATOMS else self._value(value, _join(path, name))
+            for name, value in state.items()
+            if name not in _INTERNAL
+        }
         own |= {name: state[name].copy() for name in _INTERNAL_CONTAINERS if name in state}
         own |= {name: OrderedDict() for name in _BACKWARD_HOOKS}
         shadow.__dict__.update(state | own | {"training": False, "_compiled_call_impl": None})

@@ -24,7 +24,7 @@ from signxai_core.engine.propagate import (
 )
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.engine.ties import reads_rectified, untied
-from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, NormalisationRule, Pass, Rule
+from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, NormalisationRule, Pass, Rule, Term
 
 
 @attrs.define(eq=False)
@@ -44,6 +44,16 @@ def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array
     if isinstance(rule, FunctionRule):
         return propagate_function(linear, rule, relevance)
     return propagate_rule(linear, rule, relevance, rectified)
+
+
+def _uses(steps: list[tuple[Stream, tuple[StepRule, ...]]]) -> Counter[Term]:
+    """Sort steps, so that what a rule computes is shared at once, and return how often a term will be used."""
+    if len(steps) == 1:
+        return Counter()
+    order = {rules: place for place, (_, rules) in enumerate(reversed(steps))}
+    steps.sort(key=lambda step: order[step[1]])
+    rules = [rule for _, (rule, *_) in steps if isinstance(rule, Rule)]
+    return Counter(term for rule in rules for term in {term for share in rule.shares for term in share.terms})
 
 
 @attrs.define(eq=False)
@@ -169,13 +179,7 @@ class Walk:
             for rules, members in by_rules.items():
                 split = len(by_rules) > 1
                 steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
-        # What a rule computes is shared by the streams that have it, and then forgotten.
-        order = {rules: place for place, (_, rules) in enumerate(reversed(steps))}
-        steps.sort(key=lambda step: order[step[1]])
-        terms = [
-            {term for share in rule.shares for term in share.terms} for _, (rule, *_) in steps if isinstance(rule, Rule)
-        ]
-        linear = Linear(self.backend, self.structure, group, uses=Counter(term for some in terms for term in some))
+        linear = Linear(self.backend, self.structure, group, uses=_uses(steps))
         for stream, rules in steps:
             self._step(stream, group, rules, linear)
         return [*visited, *(stream for stream, _ in steps)]
