@@ -59,14 +59,15 @@ class Fingerprint:
     def holds(self, model: Any) -> bool:
         """Return whether every object still holds the same; if not, another fingerprint may still be equal."""
         found: list[list[Any]] = [[model]]
+        add = found.append
         for visit, place, kind, read, identities in self._visits:
             value = found[visit][place]
             if type(value) is not kind:  # another object may have got the identity of one that is gone
                 return False
             parts = read(value)
-            if list(map(id, parts)) != identities:
+            if [*map(id, parts)] != identities:
                 return False
-            found.append(parts)
+            add(parts)
         return True
 
 

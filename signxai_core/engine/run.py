@@ -101,6 +101,11 @@ class Run:
         self.output = self.backend.to_numpy(self.clean.recording.values[self.clean.recording.output])
         self.selection = select(target, self.output)
 
+    @functools.cached_property
+    def seeds(self) -> tuple[dict[str, Array], Array]:
+        """The start of a walk for each kind of seed, and the selected output per sample, for the user's input."""
+        return seeds(self.backend, self.clean.recording, self.selection)
+
     def record(self, x: FloatArray) -> Structure:
         """Record the model on a batch and check its output."""
         record = self.backend.outline if isinstance(self.backend, Compiler) else self.backend.record
@@ -129,7 +134,7 @@ class Run:
             assignments.update(self.assign(raw, structure))
             if raw.cam is not None:
                 activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
-        starts, _ = seeds(self.backend, structure.recording, selection)
+        starts, _ = self.seeds if structure is self.clean else seeds(self.backend, structure.recording, selection)
         found: dict[Query, dict[int, Any]] = {}
         groups = list(self._groups(assignments, structure, x))
         for queries in groups:
@@ -237,8 +242,7 @@ class Run:
 
     def expected(self, spec: MethodSpec, raw: Raw) -> npt.NDArray[np.float64]:
         """Return what the relevance of each sample should sum to."""
-        recording = self.clean.recording
-        starts, selected = seeds(self.backend, recording, self.selection)
+        starts, selected = self.seeds
         if isinstance(spec.sampling, Integrate):
             origin = self.record(samplings.baseline(spec.sampling.baseline, self.x))
             _, at_origin = seeds(self.backend, origin.recording, self.selection)
