@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
+import signxai_core as sx  # noqa: E402
 from signxai_core.engine.backend import Backend, Recording  # noqa: E402
 from signxai_torch.backend import TorchBackend  # noqa: E402
 
@@ -259,3 +260,53 @@ def build(name: str) -> tuple[Any, np.ndarray[Any, Any]]:
     elif isinstance(model, nn.Module):
         model.eval()
     return model, np.random.default_rng(1).normal(size=shape)
+
+
+class UsesAgain(nn.Module):
+    """What a ReLU and a batch-normalisation read is used once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.n, self.b = nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.a(x)
+        w = self.n(z)
+        y = torch.relu(w)
+        return self.b(y + w) + self.b(z)
+
+
+def test_values_that_were_dropped_are_the_same_bits_when_asked_for() -> None:
+    torch.manual_seed(0)
+    model = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU()).double().eval()
+    )
+    x = torch.randn(2, 3, 8, 8, dtype=torch.double)
+    recording = BACKEND.record(model, x)
+    dropped = [tensor for tensor in recording.values if recording.values.is_dropped(tensor)]
+    assert len(dropped) == 3
+    value = x
+    for tensor, layer in enumerate(model, 1):
+        value = layer(value)
+        assert torch.equal(recording.values[tensor], value)
+        assert recording.shape(tensor) == tuple(value.shape)
+
+
+def test_a_model_may_use_again_what_would_be_dropped() -> None:
+    torch.manual_seed(0)
+    model = UsesAgain().double().eval()
+    x = torch.randn(4, 6, dtype=torch.double, requires_grad=True)
+    (gradient,) = torch.autograd.grad(model(x).max(1).values.sum(), x)
+    found = sx.explain(model, x, "gradient").relevance
+    torch.testing.assert_close(torch.from_numpy(found), gradient)
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrpsign_z"])
+def test_the_callers_autocast_rounds_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 3)).eval()
+    x = torch.rand(2, 3, 8, 8)
+    expected = sx.explain(model, x, name).relevance
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = sx.explain(model, x, name).relevance
+    np.testing.assert_array_equal(found, expected)

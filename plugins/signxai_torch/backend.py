@@ -16,7 +16,7 @@ from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_core.specs.cells import WeightCell
 from signxai_torch import derivatives
 from signxai_torch.arrays import asarray, floating_type, prepare, to_numpy, to_tensor
-from signxai_torch.calls import Call, differentiate, plain
+from signxai_torch.calls import Call, differentiate, exact, plain
 from signxai_torch.parts import InParts, is_large, scaled
 from signxai_torch.run import run_model
 
@@ -36,7 +36,7 @@ class TorchBackend:
 
     def linear(self, operation: Operation, inputs: Sequence[Tensor], weight: Tensor | InParts | None) -> Tensor:
         """Return the operation of other inputs with another weight, and without bias."""
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), exact(inputs[0]):
             if isinstance(weight, InParts):
                 return weight.times(inputs[0])
             return _linear(operation, inputs, weight).detach()
@@ -44,7 +44,7 @@ class TorchBackend:
     def pull(self, operation: Operation, weight: Tensor | InParts | None, relevance: Tensor) -> tuple[Tensor, ...]:
         """Return the vector-Jacobian product of :meth:`linear`, one array per input."""
         call: Call = operation.call
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), exact(relevance):
             if call.linear is None:
                 with torch.no_grad():
                     return call.gradients([relevance])
@@ -64,13 +64,14 @@ class TorchBackend:
     def vjp(self, operation: Operation, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input."""
         call: Call = operation.call
-        with torch.inference_mode(False), torch.no_grad():
+        given = [*(c for c in cotangents if c is not None), *call.local_inputs]
+        with torch.inference_mode(False), torch.no_grad(), exact(given[0]):
             return call.gradients(cotangents)
 
     def apply(self, operation: Operation, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run the operation, as recorded (with its bias), on other inputs."""
         call: Call = operation.call
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), exact(inputs[0]):
             return tuple(y.detach() for y in call.outputs_of(call.recorded(inputs)))
 
     def forget(self, operation: Operation) -> None:

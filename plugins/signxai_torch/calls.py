@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import attrs
@@ -21,6 +23,7 @@ class Slot:
 
 WEIGHT = Slot(-1)
 
+_NO_CONTEXT: AbstractContextManager[Any] = contextlib.nullcontext()
 #: Types of arguments that hold nothing; most arguments are of these.
 ATOMS = frozenset({bool, int, float, str, type(None)})
 
@@ -43,6 +46,12 @@ def fill(template: Any, inputs: Sequence[Any], weight: Any = None) -> Any:
 def plain(tensor: Tensor) -> Tensor:
     """Return a tensor without history that autograd accepts; only inference tensors are copied."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def exact(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which the caller's autocast, if there is one, rounds nothing on a tensor's device."""
+    kind = tensor.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else _NO_CONTEXT
 
 
 def rebuild(like: Any, items: list[Any]) -> Any:

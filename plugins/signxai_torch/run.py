@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from signxai_core.engine.backend import Recording
 from signxai_core.errors import InputShapeError, ModelError, OutputError, SignxaiError
+from signxai_torch.calls import exact
 from signxai_torch.record import Run
 from signxai_torch.shadow import Shadow, unwrap
 
 
 def run_model(model: Any, x: Tensor) -> Recording:
     """Return the recording of ``model`` on ``x``, a tensor of our own."""
-    exact = torch.autocast(x.device.type, enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), exact:
+    with torch.inference_mode(False), torch.enable_grad(), exact(x):
         run = Run()
         handed = run.ledger.track(x)
         shadow = Shadow(model, run.stack) if isinstance(unwrap(model), nn.Module) else None

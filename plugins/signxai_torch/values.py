@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from signxai_core.engine.backend import Operation, Released
+from signxai_torch.calls import exact
 
 #: Functions before which values are dropped.
 READERS = frozenset({"relu", "batch_norm"})
@@ -32,8 +33,7 @@ class Dropped:
     def again(self, values: Values) -> Tensor:
         """Compute the value again."""
         inputs = [values[tensor] for tensor in self.operation.inputs]
-        exact = torch.autocast(inputs[0].device.type, enabled=False)
-        with torch.inference_mode(False), torch.no_grad(), exact:
+        with torch.inference_mode(False), torch.no_grad(), exact(inputs[0]):
             value: Tensor = self.operation.call.recorded(inputs)
         return value
 

@@ -89,7 +89,7 @@ BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="Samples explained at a time; all by default.")
 ]
 MaxMemoryOption = Annotated[
-    int | None, typer.Option("--max-memory", min=1, help="Bytes for the walks of many methods; 512 MiB by default.")
+    int | None, typer.Option("--max-memory", min=1, help="Bytes for the walks of many methods.")
 ]
 SeedOption = Annotated[Seed | None, typer.Option(help="Start of the backward pass; default: the method's own.")]
 StrictOption = Annotated[bool, typer.Option("--strict/--no-strict", help="Refuse operations without a rule.")]
