@@ -147,7 +147,7 @@ def tensors_peak(run: Run) -> float:
 
 def rivals(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str, Run]]:
     """Yield what other packages offer for the rules of a method, where they are installed."""
-    if importlib.util.find_spec("zennit") and importlib.util.find_spec("torchvision"):
+    if importlib.util.find_spec("zennit"):
         yield from _zennit(model, x, method)
     if importlib.util.find_spec("captum") and method == "lrp_epsilon_0_1":
         from captum.attr import LRP  # noqa: PLC0415
@@ -155,7 +155,14 @@ def rivals(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str
         yield "captum", lambda: LRP(model).attribute(x.clone().requires_grad_(), target=0)
 
 
+def _without_torchvision() -> object:
+    raise ImportError("zennit imports torchvision, which is not installed")
+
+
 def _zennit(model: nn.Module, x: torch.Tensor, method: str) -> Iterator[tuple[str, Run]]:
+    if not importlib.util.find_spec("torchvision"):
+        yield "zennit", _without_torchvision
+        return
     from torch.nn import Linear as Dense  # noqa: PLC0415
     from zennit.attribution import Gradient  # noqa: PLC0415
     from zennit.composites import LayerMapComposite  # noqa: PLC0415

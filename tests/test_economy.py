@@ -14,6 +14,7 @@ from torch import nn
 
 import signxai_core as sx
 from signxai_core.engine.walk import Walk
+from signxai_core.specs import KEEP, ZERO, Constant, Rule, Share, Term
 from signxai_core.testing import network as net
 from signxai_torch import parts
 from signxai_torch.backend import TorchBackend
@@ -164,6 +165,25 @@ def test_z_counts_where_relevance_does_not_vanish_with_the_relu(network):
     spec = sx.with_rules("lrp_epsilon_0_1", {"wide": flat})
     x = np.random.default_rng(1).normal(size=(3, 6))
     check(Example(network, x, (spec, sx.parse("lrp_epsilon_0_1"), sx.parse("lrp_gamma_0_25"))))
+
+
+def test_one_walk_serves_methods_that_need_z_and_methods_that_do_not(network):
+    """What was computed from max(z, 0) alone is of no use where relevance is not 0 with it."""
+    flat = sx.rules()["flat"]()
+    x = np.random.default_rng(1).normal(size=(3, 6))
+    wide = net.Dense(name="more", inputs="relu", weight=np.random.default_rng(2).normal(size=(90, WIDTH)))
+    relu = net.Activation(name="again", inputs="more")
+    out = net.Dense(name="out", inputs="again", weight=np.random.default_rng(3).normal(size=(3, 90)))
+    deep = net.Network([*network.nodes[:2], wide, relu, out], input_shape=(6,))
+    plain = sx.parse("lrp_alpha_2_beta_1")
+    check(Example(deep, x, (plain, sx.with_rules(plain, {"out": flat}))))
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_weights_replaced_by_a_number_have_its_sign(network, value):
+    rule = Rule((Share((Term(KEEP, Constant(value), ZERO),)),), name="constant")
+    spec = sx.with_rules("lrp_z", {"wide": rule})
+    check(Example(network, np.random.default_rng(1).normal(size=(3, 6)), (spec,)))
 
 
 def test_an_input_without_negative_numbers_saves_products(counted, network):

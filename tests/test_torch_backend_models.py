@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 import signxai_core as sx  # noqa: E402
 from signxai_core.engine.backend import Backend, Recording  # noqa: E402
 from signxai_torch.backend import TorchBackend  # noqa: E402
+from signxai_torch.ledger import Ledger  # noqa: E402
 
 BACKEND = TorchBackend()
 IMAGE, SERIES, FLAT, TOKENS = (2, 3, 8, 8), (2, 3, 12), (2, 6), (2, 5, 8)
@@ -290,6 +291,49 @@ def test_values_that_were_dropped_are_the_same_bits_when_asked_for() -> None:
         value = layer(value)
         assert torch.equal(recording.values[tensor], value)
         assert recording.shape(tensor) == tuple(value.shape)
+
+
+def test_what_dropped_values_are_computed_from_stays_until_the_last_of_them() -> None:
+    """Two convolutions of one tensor, both dropped; a map is made of one of them when the walk is over."""
+
+    class Fork(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+            self.n = nn.BatchNorm2d(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.a(x)
+            return (torch.relu(self.b(x)) + self.n(self.c(x))).flatten(1)
+
+    torch.manual_seed(0)
+    model, x = Fork().double().eval(), torch.randn(2, 1, 4, 4, dtype=torch.double)
+    found = sx.explain_many(model, x, ["grad_cam", "lrp_z"], last_conv="c")
+    assert np.isfinite(found["grad_cam"].relevance).all()
+    np.testing.assert_array_equal(
+        found["grad_cam"].relevance, sx.explain(model, x, "grad_cam", last_conv="c").relevance
+    )
+
+
+def test_values_that_the_model_holds_are_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = []
+    monkeypatch.setattr("signxai_torch.values.Dropped.again", lambda self, values: again.append(self))
+    recording = BACKEND.record(UsesAgain().double().eval(), torch.randn(4, 6, dtype=torch.double))
+    assert again == []
+    assert not any(recording.values.is_dropped(tensor) for tensor in recording.values)
+
+
+def test_a_tensor_that_the_model_dropped_is_forgotten() -> None:
+    ledger = Ledger()
+    tensor = ledger.track(torch.zeros(3))
+    assert list(ledger.ids) == [id(tensor)]
+    del tensor
+    assert not ledger.ids
+
+
+def test_deviations_of_half_types_do_not_overflow() -> None:
+    a = torch.tensor([[-600.0, 600.0, 600.0, -600.0]], dtype=torch.float16)
+    assert BACKEND.std(a, 1).item() == 600
 
 
 def test_a_model_may_use_again_what_would_be_dropped() -> None:

@@ -139,7 +139,7 @@ def _max_pooled(call: Call, _: int, cotangent: Array) -> Array:
     x, y = call.arguments[0], call.outputs[0]
     options = {key: value for key, value in call.attributes.items() if key in operations.signature(call.op).attributes}
     if not tf.executing_eagerly() and x.dtype == tf.float32:
-        # On a CPU TensorFlow has a gradient 25 times as fast for a pooling that runs in the same function.
+        # On a CPU TensorFlow has a much faster gradient for a pooling that runs in the same function.
         y = raw.MaxPool(input=x, **options)
     return raw.MaxPoolGrad(orig_input=x, orig_output=y, grad=cotangent, **options)
 
