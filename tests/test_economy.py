@@ -176,7 +176,9 @@ def test_one_walk_serves_methods_that_need_z_and_methods_that_do_not(network):
     out = net.Dense(name="out", inputs="again", weight=np.random.default_rng(3).normal(size=(3, 90)))
     deep = net.Network([*network.nodes[:2], wide, relu, out], input_shape=(6,))
     plain = sx.parse("lrp_alpha_2_beta_1")
-    check(Example(deep, x, (plain, sx.with_rules(plain, {"out": flat}))))
+    methods = plain, sx.with_rules(plain, {"out": flat})
+    check(Example(deep, x, methods))
+    check(Example(deep, x, methods[::-1]))
 
 
 @pytest.mark.parametrize("value", [-1.0, 1.0])

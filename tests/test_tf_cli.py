@@ -193,6 +193,7 @@ def test_triton_after_tensorflow_is_refused(tmp_path, monkeypatch):
     (tmp_path / "careless_model.py").write_text("import triton")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "triton", raising=False)  # PyTorch's CUDA builds have loaded it by now
     before = list(sys.meta_path)
     text = fail(guard.ImportOrderError, "plan", "careless_model:f", "x.npy", "-m", "gradient")
     assert text == (

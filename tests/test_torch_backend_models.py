@@ -207,7 +207,9 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
 
 def _scripted(model: Any) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # How PyTorch says that tracing goes one day depends on the version; models saved with it are there.
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
         return torch.jit.trace(model, torch.zeros(1, 6, dtype=torch.float64))
 
 
