@@ -59,7 +59,7 @@ MODELS = {
 
 
 def compiled(model, x):
-    return TensorFlowBackend().outline(model, x).compiled is not None
+    return TensorFlowBackend().outline(model, x, None).compiled is not None
 
 
 @pytest.fixture
@@ -142,6 +142,27 @@ def test_large_dense_weights_are_mapped_in_parts(monkeypatch):
     assert relative(sx.explain(same, x, "lrp_alpha_2_beta_1").relevance, whole) < 1e-12
 
 
+def test_a_quotient_by_a_factor_needs_no_signs():
+    backend, b, f = (
+        TensorFlowBackend(),
+        tf.constant([2.0, -2.0, 0.0, -0.0], tf.float64),
+        tf.constant([1.0] * 4, tf.float64),
+    )
+
+    def traced(product):
+        concrete = tf.function(lambda f: backend.quotient(product(b, f), b, 0.5)).get_concrete_function(f)
+        return concrete(f).numpy(), {operation.type for operation in concrete.graph.get_operations()}
+
+    for product in (lambda b, f: b * f, lambda b, f: f * b):
+        found, operations = traced(product)
+        np.testing.assert_array_equal(found, [0.8, 0.8, 0.0, 0.0])
+        assert "SelectV2" not in operations
+    for other in (lambda b, f: f * f, lambda b, f: b * b, lambda b, f: b + f, lambda b, f: b * f[0]):
+        found, operations = traced(other)
+        np.testing.assert_array_equal(found, backend.quotient(other(b, f), b, 0.5).numpy())
+        assert "SelectV2" in operations
+
+
 @pytest.mark.usefixtures("always")
 def test_later_runs_give_what_was_asked_for(monkeypatch):
     model, x = MODELS["golden"]()
@@ -158,11 +179,13 @@ def test_later_runs_give_what_was_asked_for(monkeypatch):
     monkeypatch.setattr(forward.Forward, "run", spy)
     fresh = keras.models.clone_model(model)
     fresh.set_weights(model.get_weights())
-    for name in (*names, *reversed(names)):  # a method that asks for more comes after the forward pass was cut down
+    for name in (*names, *reversed(names)):
         for _ in range(4):
             assert relative(sx.explain(fresh, x, name).relevance, first[name]) < 1e-12
-    assert given[2] < given[1] == given[0]
-    recording = backend.outline(fresh, x)
+    assert given[3] == given[2] == given[1] < given[0]
+    whole = [number for number, count in enumerate(given) if count == given[0]]
+    assert len(whole) == len(names), "once for each method"
+    recording = backend.outline(fresh, x, "gradient")
     for tensor, value in backend.record(fresh, x).values.items():
         found = recording.values[tensor]
         assert tuple(found.shape) == tuple(value.shape)

@@ -13,7 +13,8 @@ pytest.importorskip("tensorflow")
 import keras
 import tensorflow as tf
 
-from signxai_tf import private
+from signxai_core.testing import network as net
+from signxai_tf import lacking, private
 
 FOLDER = Path(private.__file__).parent
 TRIED = f"TensorFlow {tf.__version__}, Keras {keras.__version__}: tried were {private.TRIED}"
@@ -112,3 +113,22 @@ def test_constants_of_graphs(dtype):
     found = private.make_tensor(proto)
     assert found.dtype == given.dtype, TRIED
     assert (found.numpy() == given.numpy()).all(), TRIED
+
+
+@pytest.mark.parametrize("size", [(4, 3), (3, 4, 3)], ids=["2d", "3d"])
+def test_a_convolution_that_tensorflow_gets_wrong(size):
+    """Once this fails, drawn networks may have such a convolution: delete signxai_tf.lacking._wrong_conv."""
+    random = np.random.default_rng(0)
+    axes = len(size)
+    x = random.normal(size=(2, *size, 1)).astype("float32")
+    weight = random.normal(size=(*(1,) * (axes - 1), 2, 1, 2)).astype("float32")
+    strides = (*(1,) * (axes - 1), 2)
+
+    def output(dtype):
+        return tf.nn.convolution(x.astype(dtype), weight.astype(dtype), strides).numpy()
+
+    assert np.abs(output("float32") - output("float64")).max() > 0.1
+    node = net.Conv(name="conv", weight=np.moveaxis(weight, (-1, -2), (0, 1)), stride=strides)
+    network = net.Network([node], (1, *size))
+    assert "is wrong on a CPU" in lacking.absent(network, "float32")
+    assert lacking.absent(network, "float64") is None

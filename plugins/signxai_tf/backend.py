@@ -33,9 +33,9 @@ class TensorFlowBackend(BackendDefaults):
         """Run ``model`` on ``x`` once, at inference, and leave both as they were."""
         return run_model(model, to_tensor(model, x))
 
-    def outline(self, model: Any, x: Any) -> Recording:
+    def outline(self, model: Any, x: Any, purpose: Hashable) -> Recording:
         """Return what :meth:`record` returns, from a compiled run."""
-        return run_compiled(model, to_tensor(model, x))
+        return run_compiled(model, to_tensor(model, x), purpose)
 
     def run(
         self, recording: Recording, key: Hashable, stage: Stage, arrays: Sequence[Array]
@@ -139,6 +139,9 @@ class TensorFlowBackend(BackendDefaults):
         """
         if not epsilon:
             return tf.math.divide_no_nan(a, b)
+        factor = None if positive else _factor(a, b)
+        if factor is not None:  # b·f / (b + s(b)·epsilon) = |b|·f / (|b| + epsilon), without signs
+            a, b, positive = tf.abs(b) * factor, tf.abs(b), True
         divisor = b + (epsilon if positive else self._signed(epsilon, b))
         # A number too small for the arrays' type is 0 there.
         return a / divisor if epsilon >= np.finfo(np.float16).tiny else tf.math.divide_no_nan(a, divisor)
@@ -162,9 +165,18 @@ class TensorFlowBackend(BackendDefaults):
         """Population standard deviation along an axis, which stays with length 1."""
         return tf.math.reduce_std(a, axis=axis, keepdims=True)
 
-    def max(self, a: Array, axis: int) -> Array:
-        """Maximum along an axis, which stays with length 1."""
-        return tf.reduce_max(a, axis=axis, keepdims=True)
+    def largest(self, a: Array, axis: int) -> Array:
+        """Largest absolute value along an axis, which stays with length 1."""
+        return tf.maximum(tf.reduce_max(a, axis=axis, keepdims=True), -tf.reduce_min(a, axis=axis, keepdims=True))
+
+
+def _factor(product: Array, array: Array) -> Array | None:
+    """Return the other factor of a product of an array, where both are being traced."""
+    if not tf.is_symbolic_tensor(product) or product.op.type != "Mul" or product.shape != array.shape:
+        return None
+    inner = product.graph.capture(array)
+    others = [factor for factor in product.op.inputs if factor is not inner]
+    return others[0] if len(others) == 1 and others[0].shape == array.shape else None
 
 
 def _linear(operation: Operation) -> Program:

@@ -80,9 +80,9 @@ class CompiledModel:
     _stages: OrderedDict[Hashable, _CompiledStage | None] = attrs.field(factory=OrderedDict, init=False)
     _lock: Any = attrs.field(factory=threading.RLock, init=False)
 
-    def record(self, x: Any, again: Callable[[], Recording]) -> Recording:
+    def record(self, x: Any, purpose: Hashable, again: Callable[[], Recording]) -> Recording:
         """Run the model; ``again`` does that operation by operation."""
-        point = Point(self, x, again)
+        point = Point(self, x, purpose, again)
         point.need(self.forward.small)
         places = {number: self.places[id(tensor)] for number, tensor in self.recording.values.items()}
         values = {number: point.value(place) for number, place in places.items()}
@@ -140,15 +140,16 @@ class Point:
 
     model: CompiledModel
     x: Array
+    purpose: Hashable
     again: Callable[[], Recording]
     _outputs: dict[int, Array] = attrs.field(factory=dict, init=False)
 
     def need(self, places: Iterable[int]) -> Mapping[int, Array]:
         """Return outputs of the forward pass, among which are those in ``places``."""
         places = frozenset(places)
-        missing = places.difference(self._outputs)
-        self._outputs.update(self.model.forward.run(self.x, missing) if missing else {})
-        self.model.forward.ask(places)
+        forward, missing = self.model.forward, places.difference(self._outputs)
+        self._outputs.update(forward.run(self.x, self.purpose, missing) if missing else {})
+        forward.ask(self.purpose, places)
         return self._outputs
 
     def value(self, place: int) -> Array:
@@ -199,9 +200,10 @@ def compile_model(record: Callable[[Any], Recording], shape: Sequence[int], dtyp
 
 
 def _small(recording: Recording, tensors: Sequence[Array]) -> frozenset[int]:
-    """Return the places of tensors that are no larger than the output: what comes out before a head is one of them."""
+    """Return the places of values that are no larger than the output: what comes out before a head is one of them."""
     most = recording.values[recording.output].shape.num_elements()
-    return frozenset(place for place, tensor in enumerate(tensors) if tensor.shape.num_elements() <= most)
+    small = {id(tensor) for tensor in recording.values.values() if tensor.shape.num_elements() <= most}
+    return frozenset(place for place, tensor in enumerate(tensors) if id(tensor) in small)
 
 
 def _tensors(recording: Recording) -> Iterator[Array]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -23,23 +23,28 @@ import tensorflow as tf
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), tf.dtypes.DType)
 _FOLLOWED = (tf.Module, keras.layers.Layer)
 _FRAMEWORKS = frozenset({"tensorflow", "keras", "tf_keras", "builtins", "numpy", "torch", "functools"})
-#: State that a call itself may touch, or that does not influence what is computed at inference.
+#: Attributes of layers and modules that a call itself may touch, or that do not influence what is computed at
+#: inference: what Keras and TensorFlow note about training, saving, attributes, and a layer's
+#: arguments when it is made.
 _IGNORED = frozenset(
     {"_losses", "_loss_ids", "_called", "_saved_model_inputs_spec", "_saved_model_arg_spec", "_parent_path"}
     | {"train_function", "test_function", "predict_function", "optimizer", "history", "stop_training", "_inbound_nodes"}
     | {"_outbound_nodes", "_metrics", "_tracker", "_obj_reference_counts_dict", "_object_ids", "_compile_config"}
     | {"_losses_override", "_build_shapes_dict", "_self_unconditional_checkpoint_dependencies"}
     | {"_self_unconditional_dependency_names", "_self_unconditional_deferred_dependencies"}
-    | {"_self_name_based_restores", "_self_saveable_object_factories", "_self_update_uid"}
+    | {"_self_name_based_restores", "_self_saveable_object_factories", "_self_update_uid", "_self_setattr_tracking"}
+    | {"_tracked", "_trainable_variables", "_non_trainable_variables", "_seed_generators", "_auto_config", "_lock"}
+    | {"_operations_by_depth", "_call_signature", "call_signature_parameters", "_call_context_args"}
+    | {"_call_has_context_arg"}
 )
 
-#: Returns what a trace of an object may depend on, in a fixed order.
-Reader = Callable[[Any], list[Any]]
+#: Returns what a trace of an object may depend on, in a fixed order; ``None`` if the object is not what it was.
+Reader = Callable[[Any], Iterable[Any] | None]
 
 
-#: An object that was read: in which visit before and at which place of what that one read it was found,
-#: its type, what reads it, and the identities of what was read.
-_Visit = tuple[int, int, type, Reader, list[int]]
+#: An object that was read: its place among all that was read before, its type, what reads it, and how much
+#: has been read with it.
+_Visit = tuple[int, type, Reader, int]
 
 
 @attrs.frozen(cache_hash=True)
@@ -55,44 +60,51 @@ class Fingerprint:
 
     facts: tuple[Hashable, ...]
     _visits: tuple[_Visit, ...] = attrs.field(eq=False, repr=False)
+    _identities: list[int] = attrs.field(eq=False, repr=False)
 
     def holds(self, model: Any) -> bool:
         """Return whether every object still holds the same; if not, another fingerprint may still be equal."""
-        found: list[list[Any]] = [[model]]
-        add = found.append
-        for visit, place, kind, read, identities in self._visits:
-            value = found[visit][place]
+        found = [model]
+        for place, kind, read, end in self._visits:
+            value = found[place]
             if type(value) is not kind:  # another object may have got the identity of one that is gone
                 return False
             parts = read(value)
-            if [*map(id, parts)] != identities:
+            if parts is None:
                 return False
-            add(parts)
-        return True
+            found += parts
+            if len(found) != end:
+                return False
+        return [*map(id, found)] == self._identities
 
 
 def fingerprint(model: Any) -> Fingerprint:
     """Return the fingerprint of a model."""
     facts: list[Hashable] = []
+    found = [model]  # keeps objects alive, so that their ids stay theirs
+    waiting: list[tuple[int, Reader]] = []
     visits: list[_Visit] = []
-    found: list[list[Any]] = [[model]]  # keeps objects alive, so that their ids stay theirs
     seen: dict[int, int] = {}
-    for visit, parts in enumerate(found):  # which grows
-        ignored = _ignored(parts) if visits and visits[visit - 1][3] is _attributes else ()
-        facts.append(len(parts) - len(ignored))
-        for place, part in enumerate(parts):
-            if place in ignored:
-                continue
+    start = 0
+    while True:
+        facts.append(len(found) - start)
+        for place, part in enumerate(found[start:], start):
             if _is_plain(part):
                 facts.append(part)
                 continue
             read = _reader(part)
             if read is not None and id(part) not in seen:
-                seen[id(part)] = len(found)
-                found.append(read(part))
-                visits.append((visit, place, type(part), read, list(map(id, found[-1]))))
+                waiting.append((place, read))
+                seen[id(part)] = len(waiting)
             facts.append(seen[id(part)] if read in _BY_CONTENT else id(part))
-    return Fingerprint(tuple(facts), tuple(visits))
+        if len(visits) == len(waiting):
+            return Fingerprint(tuple(facts), tuple(visits), [*map(id, found)])
+        place, read = waiting[len(visits)]
+        start = len(found)
+        found += read(found[place]) or ()
+        visits.append((place, type(found[place]), read, len(found)))
+        if isinstance(read, _Attributes):
+            facts.append(read.names)
 
 
 def _is_plain(value: Any) -> bool:
@@ -112,7 +124,7 @@ def _reader(value: Any) -> Reader | None:
         return _method
     if isinstance(value, functools.partial):
         return _partial
-    return _attributes if isinstance(value, _FOLLOWED) or _is_own(value) else None
+    return _Attributes.of(value) if isinstance(value, _FOLLOWED) or _is_own(value) else None
 
 
 def _items(value: Any) -> list[Any]:
@@ -134,20 +146,32 @@ def _partial(value: Any) -> list[Any]:
     return [value.func, value.args, value.keywords]
 
 
-def _attributes(value: Any) -> list[Any]:
-    held = vars(value)
-    return [*held, *held.values()]
-
-
-def _ignored(parts: list[Any]) -> set[int]:
-    """Return the places of names and values that do not matter; leaving them out of every reading takes longer."""
-    count = len(parts) // 2
-    places = {place for place in range(count) if parts[place] in _IGNORED}
-    return places | {count + place for place in places}
-
-
 #: Readers of what matters by its content alone.
 _BY_CONTENT = frozenset({list, _items})
+
+
+@attrs.frozen(eq=False)
+class _Attributes:
+    """Reads those attributes of an object that matter.
+
+    Parameters
+    ----------
+    all_names, names
+        Of all the attributes that the object has, and of those that matter.
+    """
+
+    all_names: list[str]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, value: Any) -> _Attributes:
+        """Return what reads an object."""
+        ignored = _IGNORED if isinstance(value, _FOLLOWED) else frozenset()
+        return cls([*vars(value)], tuple(name for name in vars(value) if name not in ignored))
+
+    def __call__(self, value: Any) -> list[Any] | None:
+        held = vars(value)
+        return [held[name] for name in self.names] if [*held] == self.all_names else None
 
 
 def _is_own(value: Any) -> bool:

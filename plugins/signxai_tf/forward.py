@@ -1,20 +1,24 @@
 """A compiled forward pass that computes what is asked for.
 
 A walk needs some of the tensors of a forward pass. Which ones is known when it has been compiled; so
-the first runs give all tensors, and later ones those that were asked for in the runs before, which
-leaves TensorFlow free to merge the others' operations and to write over their memory.
+the first run for a purpose gives all tensors, and later ones those that were asked for in the runs
+before, which leaves TensorFlow free to merge the others' operations and to write over their memory.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import attrs
 import tensorflow as tf
 
 from signxai_core.engine.backend import Array
+
+#: Compiled selections of outputs per model and shape of the input: those used last.
+_MOST = 32
 
 
 @attrs.define(eq=False)
@@ -32,46 +36,47 @@ class Forward:
     whole: Any
     small: frozenset[int]
     shapes: tuple[tuple[int, ...], ...] = attrs.field(init=False)
-    _asked: frozenset[int] = attrs.field(default=frozenset(), init=False)
-    _settled: frozenset[int] = attrs.field(default=frozenset(), init=False)
-    _some: tuple[list[int], Any] | None = attrs.field(default=None, init=False)
+    _asked: OrderedDict[Hashable, frozenset[int]] = attrs.field(factory=OrderedDict, init=False)
+    _some: OrderedDict[frozenset[int], Callable[[Array], dict[int, Array]]] = attrs.field(
+        factory=OrderedDict, init=False
+    )
     _lock: Any = attrs.field(factory=threading.Lock, init=False)
 
     @shapes.default
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(tensor.shape) for tensor in self.whole.outputs)
 
-    def ask(self, places: frozenset[int]) -> None:
-        """Note that a run asked for outputs."""
-        if not self._asked.issuperset(places):
-            with self._lock:
-                self._asked |= places
-
-    def run(self, x: Array, places: Iterable[int]) -> Mapping[int, Array]:
-        """Return outputs by place, among which are those in ``places``."""
-        some = self._function(frozenset(places))
-        if some is None:
-            return dict(enumerate(self.whole(x)))
-        return dict(zip(some[0], some[1](x), strict=True))
-
-    def _function(self, places: frozenset[int]) -> tuple[list[int], Any] | None:
-        """Return places of outputs and what computes them; ``None`` for all, until nothing new has been asked for."""
+    def ask(self, purpose: Hashable, places: frozenset[int]) -> None:
+        """Note that a run for a purpose asked for outputs."""
         with self._lock:
-            if not self._asked.issuperset(places):
-                self._asked |= places
-                self._settled, self._some = frozenset(), None
-                return None
-            if self._asked != self._settled:
-                self._settled, self._some = self._asked, None
-                return None
-            if self._some is None:
-                self._some = self._compiled(sorted(self._asked))
-            return self._some
+            self._asked[purpose] = self._asked.pop(purpose, frozenset()) | places
+            _forget(self._asked)
 
-    def _compiled(self, places: list[int]) -> tuple[list[int], Any]:
+    def run(self, x: Array, purpose: Hashable, places: Iterable[int]) -> Mapping[int, Array]:
+        """Return outputs by place, among which are those in ``places``."""
+        asked = self._asked.get(purpose, frozenset())
+        return self._function(asked)(x) if asked.issuperset(places) else dict(enumerate(self.whole(x)))
+
+    def _function(self, places: frozenset[int]) -> Callable[[Array], dict[int, Array]]:
+        """Return what computes some outputs."""
+        with self._lock:
+            if places not in self._some:
+                self._some[places] = self._compiled(sorted(places))
+                _forget(self._some)
+            self._some.move_to_end(places)
+            return self._some[places]
+
+    def _compiled(self, places: list[int]) -> Callable[[Array], dict[int, Array]]:
         def some(x: Array) -> list[Array]:
             outputs = self.whole(x)
             return [outputs[place] for place in places]
 
         (spec,) = (tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in self.whole.inputs[:1])
-        return places, tf.function(some, autograph=False).get_concrete_function(spec)
+        function = tf.function(some, autograph=False).get_concrete_function(spec)
+        return lambda x: dict(zip(places, function(x), strict=True))
+
+
+def _forget(known: OrderedDict[Any, Any]) -> None:
+    """Drop what was used longest ago."""
+    while len(known) > _MOST:
+        known.popitem(last=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Hashable
 from typing import Any
 
 import tensorflow as tf
@@ -38,14 +39,14 @@ def run_model(model: Any, x: Any) -> Recording:
         raise _failure(model, x, error, f" in {path!r}, at {op}" if path else f" at {op}") from error
 
 
-def run_compiled(model: Any, x: Any) -> Recording:
+def run_compiled(model: Any, x: Any, purpose: Hashable) -> Recording:
     """Return the recording of a compiled run; that of :func:`run_model` where there is none or it fails."""
     traced = _traced(model, x)
     compiled = traced.compiled(x, lambda start: _record(traced, Interpreter(traced.graph), start))
     if compiled is None:
         return run_model(model, x)
     try:
-        return compiled.record(x, lambda: run_model(model, x))
+        return compiled.record(x, purpose, lambda: run_model(model, x))
     except tf.errors.OpError:
         return run_model(model, x)  # says which operation failed
 

@@ -192,9 +192,9 @@ class TorchBackend:
             return torch.std(a, dim=axis, correction=0, keepdim=True)
         return (a - a.mean(dim=axis, keepdim=True)).square_().mean(dim=axis, keepdim=True).sqrt_()
 
-    def max(self, a: Tensor, axis: int) -> Tensor:
-        """Maximum along an axis, which stays with length 1."""
-        return torch.amax(a, dim=axis, keepdim=True)
+    def largest(self, a: Tensor, axis: int) -> Tensor:
+        """Largest absolute value along an axis, which stays with length 1."""
+        return torch.maximum(torch.amax(a, dim=axis, keepdim=True), -torch.amin(a, dim=axis, keepdim=True))
 
 
 def _without_zeros(b: Tensor, memory: Tensor | None) -> Tensor:

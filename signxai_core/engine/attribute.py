@@ -89,11 +89,11 @@ def attribute(
 
     total = 0
     run = Run(backend, model, x, seed, strict, step, max_memory)
-    run.start(target)
     by_sampling: dict[Sampling | None, dict[Raw, list[str]]] = {}
     for label, spec in specs.items():
         raws = by_sampling.setdefault(_sampling_key(spec.sampling), {})
         raws.setdefault(raw_of(spec, seed), []).append(label)
+    run.start(target, by_sampling.get(None, ()))
     total = _total_steps(run, by_sampling)
     finished: dict[str, FloatArray] = {}
     for sampling, raws in by_sampling.items():

@@ -252,8 +252,8 @@ class Backend(Protocol):
     def std(self, a: Array, axis: int) -> Array:
         """Population standard deviation along an axis, which stays with length 1."""
 
-    def max(self, a: Array, axis: int) -> Array:
-        """Maximum along an axis, which stays with length 1."""
+    def largest(self, a: Array, axis: int) -> Array:
+        """Largest absolute value along an axis, which stays with length 1."""
 
 
 class BackendDefaults:

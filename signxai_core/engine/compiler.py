@@ -15,11 +15,18 @@ Stage = Callable[[Recording, Sequence[Array]], tuple[Sequence[Array], Any]]
 class Compiler(Protocol):
     """What a backend has besides, if its framework compiles functions; the engine then uses both."""
 
-    def outline(self, model: Any, x: Any) -> Recording:
+    def outline(self, model: Any, x: Any, purpose: Hashable) -> Recording:
         """Return what ``record`` returns, from a compiled run.
 
         Its values are native arrays; its operations serve :meth:`run` and nothing else. Where the
         model cannot be compiled, the recording has no ``compiled`` handle and is an ordinary one.
+
+        Parameters
+        ----------
+        model, x
+            What ``record`` takes.
+        purpose
+            Recordings with equal purposes are asked for the same values, as a rule.
         """
 
     def run(

@@ -17,7 +17,6 @@ from signxai_core.engine.backend import Recording
 from signxai_core.engine.plan import Query, resolve
 from signxai_core.engine.run import Run
 from signxai_core.engine.structure import Group, Structure
-from signxai_core.engine.target import seeds
 from signxai_core.specs.composites import Kind
 
 FloatArray = npt.NDArray[Any]
@@ -183,7 +182,7 @@ def _walk(run: Run, queries: Sequence[Query], groups: Sequence[Group]) -> list[C
     """Return, per query, a function from a tensor to the relevance that arrives there."""
     captures = frozenset(group.outputs[0] for group in groups)
     assignments = {query: resolve(query, run.clean, strict=run.strict) for query in queries}
-    starts, _ = seeds(run.backend, run.clean.recording, run.selection)
+    starts = run.seeds.starts
     found = dict(zip(assignments, run.walk(run.clean, assignments, starts, captures), strict=True))
 
     def reader(found: dict[int, Any]) -> Callable[[int], FloatArray]:

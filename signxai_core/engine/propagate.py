@@ -134,8 +134,8 @@ def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, rectified: Arr
     if stabiliser.scale == "std":
         size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.padded_x[0]), 1)
     else:
-        largest = backend.abs(_rows(linear, linear.z)) if z is rectified else size
-        size = backend.maximum(size, stabiliser.epsilon * backend.max(largest, 1))
+        largest = backend.largest(_rows(linear, linear.z if z is rectified else z), 1)
+        size = backend.maximum(size, stabiliser.epsilon * largest)
     size = backend.reshape(size, tuple(z.shape))
     return size if positive else backend.copysign(size, z)
 

@@ -20,7 +20,7 @@ from signxai_core.engine.compiler import Compiler
 from signxai_core.engine.plan import Assignment, Query, resolve
 from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.structure import Structure, analyse
-from signxai_core.engine.target import Selection, seeds, select
+from signxai_core.engine.target import Seeds, Selection, seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
@@ -93,23 +93,26 @@ class Run:
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
 
-    def start(self, target: Any) -> None:
-        """Record the model on the input and select the outputs to explain."""
+    def start(self, target: Any, raws: Iterable[Raw] = ()) -> None:
+        """Record the model on the input and select the outputs to explain; ``raws`` as in :meth:`record`."""
         check_input(self.x)
         heap.settle()
-        self.clean = self.record(self.x)
+        self.clean = self.record(self.x, raws)
         self.output = self.backend.to_numpy(self.clean.recording.values[self.clean.recording.output])
         self.selection = select(target, self.output)
 
     @functools.cached_property
-    def seeds(self) -> tuple[dict[str, Array], Array]:
-        """The start of a walk for each kind of seed, and the selected output per sample, for the user's input."""
+    def seeds(self) -> Seeds:
+        """The starts of walks for the user's input."""
         return seeds(self.backend, self.clean.recording, self.selection)
 
-    def record(self, x: FloatArray) -> Structure:
-        """Record the model on a batch and check its output."""
-        record = self.backend.outline if isinstance(self.backend, Compiler) else self.backend.record
-        recording = without_head(record(self.model, x))
+    def record(self, x: FloatArray, raws: Iterable[Raw] = ()) -> Structure:
+        """Record the model on a batch, for raw maps that will be evaluated, and check its output."""
+        if isinstance(self.backend, Compiler):
+            native = self.backend.outline(self.model, x, frozenset(raws))
+        else:
+            native = self.backend.record(self.model, x)
+        recording = without_head(native)
         check_output(self.backend, recording)
         return analyse(recording, non_negative=bool((x >= 0).all()))
 
@@ -134,13 +137,13 @@ class Run:
             assignments.update(self.assign(raw, structure))
             if raw.cam is not None:
                 activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
-        starts, _ = self.seeds if structure is self.clean else seeds(self.backend, structure.recording, selection)
+        own = self.seeds if structure is self.clean else seeds(self.backend, structure.recording, selection)
         found: dict[Query, dict[int, Any]] = {}
         groups = list(self._groups(assignments, structure, x))
         for queries in groups:
             chosen = {query: assignments[query] for query in queries}
             captures = frozenset(activations.values())
-            walked = self.walk(structure, chosen, starts, captures, consume=queries is groups[-1])
+            walked = self.walk(structure, chosen, own.starts, captures, consume=queries is groups[-1])
             found.update(zip(queries, walked, strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
@@ -193,7 +196,7 @@ class Run:
         channel_axis = self.clean.recording.channel_axis
         for block, weights in samplings.variants(sampling, self.x, self.block_size(), channel_axis):
             flat = block.reshape(-1, *self.x.shape[1:])
-            maps = self.evaluate(raws, self.record(flat), self.selection.repeat(len(block)), flat)
+            maps = self.evaluate(raws, self.record(flat, raws), self.selection.repeat(len(block)), flat)
             for moment, values in zip(moments, maps, strict=True):
                 moment.add(values.reshape(block.shape), weights)
         return moments
@@ -242,13 +245,10 @@ class Run:
 
     def expected(self, spec: MethodSpec, raw: Raw) -> npt.NDArray[np.float64]:
         """Return what the relevance of each sample should sum to."""
-        starts, selected = self.seeds
         if isinstance(spec.sampling, Integrate):
             origin = self.record(samplings.baseline(spec.sampling.baseline, self.x))
-            _, at_origin = seeds(self.backend, origin.recording, self.selection)
-            return _float64(self.backend, selected) - _float64(self.backend, at_origin)
-        rows = _float64(self.backend, starts[raw.seed]).reshape(len(self.x), -1)
-        return np.asarray(rows.sum(axis=1))
+            return self.seeds.selected - seeds(self.backend, origin.recording, self.selection).selected
+        return self.seeds.totals[raw.seed]
 
 
 def _sizes(recording: Recording) -> tuple[int, int]:
@@ -265,11 +265,6 @@ def _calls_python(query: Query) -> bool:
     """Return whether a rule is a function, which may ask for numbers and so cannot be compiled."""
     rules = (query.input_layer, *(entry.rule for entry in query.composite.entries))
     return any(isinstance(rule, FunctionRule) for rule in rules)
-
-
-def _float64(backend: Backend, values: Any) -> npt.NDArray[np.float64]:
-    array = values if isinstance(values, np.ndarray) else backend.to_numpy(values)
-    return np.asarray(array, dtype=np.float64)
 
 
 def _product(relevance: FloatArray | None, heat: FloatArray | None) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -81,17 +81,41 @@ def per_sample(target: Any, samples: int) -> Indices:
     return np.broadcast_to(given, (samples,)).astype(np.int64)
 
 
-def seeds(backend: Backend, recording: Recording, selection: Selection) -> tuple[dict[str, Array], Array]:
-    """Return the start of the walk for each kind of seed, and the selected output per sample."""
+@attrs.frozen(eq=False)
+class Seeds:
+    """What walks start from.
+
+    Parameters
+    ----------
+    starts
+        Relevance at the output, by kind of seed.
+    selected
+        The explained output of every sample, float64, shape ``(N,)``.
+    totals
+        The sum of each sample's start, by kind of seed; float64, shape ``(N,)``.
+    """
+
+    starts: Mapping[str, Array]
+    selected: npt.NDArray[np.float64]
+    totals: Mapping[str, npt.NDArray[np.float64]]
+
+
+def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds:
+    """Return the starts of walks on a recording."""
     output = recording.values[recording.output]
     if selection.function is not None:
         values, gradient = backend.select(output, selection.function)
-        return {"one": gradient, "logit": gradient * output}, values
+        starts = {"one": gradient, "logit": gradient * output}
+        totals = {kind: _float64(backend, start).reshape(len(start), -1).sum(axis=1) for kind, start in starts.items()}
+        return Seeds(starts, _float64(backend, values), totals)
     assert selection.indices is not None, "a selection has indices or a function"
-    shape = tuple(output.shape)
-    one_hot = np.zeros((shape[0], 1 if len(shape) == 1 else shape[1]))
-    one_hot[np.arange(shape[0]), selection.indices] = 1
-    gradient = backend.asarray(one_hot.reshape(shape), output)
-    selected = gradient * output
-    values = backend.to_numpy(selected).reshape(shape[0], -1).sum(axis=1)
-    return {"one": gradient, "logit": selected}, values
+    logits = _float64(backend, output)
+    chosen = (np.arange(len(logits)), selection.indices)[: logits.ndim]
+    numbers = {"one": np.zeros_like(logits), "logit": np.zeros_like(logits)}
+    numbers["one"][chosen], numbers["logit"][chosen] = 1.0, logits[chosen]
+    starts = {kind: backend.asarray(array, output) for kind, array in numbers.items()}
+    return Seeds(starts, logits[chosen], {kind: array[chosen] for kind, array in numbers.items()})
+
+
+def _float64(backend: Backend, array: Array) -> npt.NDArray[np.float64]:
+    return backend.to_numpy(array).astype(np.float64)

@@ -136,7 +136,8 @@ def configure(spec: MethodSpec, given: Mapping[str, Any], registry: Registry, la
     except (TypeError, ValueError) as error:
         shown = ", ".join(f"{name} = {value!r}" for name, value in given.items())
         raise ParameterError(f"method {label!r} cannot take {shown}: {error}") from error
-    missing = [name for name, p in parameters(spec, registry).items() if p.value is MISSING]
+    known = parameters(spec, registry) if given else known
+    missing = [name for name, p in known.items() if p.value is MISSING]
     if missing:
         example = ", ".join(f"{name}=..." for name in missing)
         raise ParameterError(

@@ -11,6 +11,7 @@ takes a number. Parsing backtracks over all readings; the error shows the furthe
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -164,6 +165,11 @@ def parse(name: str, registry: Registry, convention: Convention) -> MethodSpec:
     """
     if not isinstance(name, str):
         raise NameSyntaxError(repr(name), 0, ("a string",), reason=f"a name is a string, got {type(name).__name__}")
+    return _parsed(name, registry, convention)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(name: str, registry: Registry, convention: Convention) -> MethodSpec:
     if name in registry.declared:
         return registry.declared[name]
     tokens = registry.aliases().get(name, name).split("_")

@@ -90,7 +90,7 @@ _HOOKS: Mapping[str, _Hook] = MappingProxyType(
 )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Registry:
     """Everything that plugins registered. Mappings are by name, in order of registration."""
 

@@ -14,7 +14,6 @@ from signxai_core.engine.backend import Operation
 from signxai_core.engine.plan import Assignment, Linearised, Query, StepRule, resolve
 from signxai_core.engine.run import Run
 from signxai_core.engine.structure import Group, Structure
-from signxai_core.engine.target import seeds
 from signxai_core.errors import ModelError
 from signxai_core.specs import Constant, Exact, MethodSpec, Mix, Rule, Square
 from signxai_torch.zennit_bridge.limits import CANNOT
@@ -25,7 +24,7 @@ from signxai_torch.zennit_bridge.writing import MethodComposite, to_zennit
 def relevance(run: Run, spec: MethodSpec) -> npt.NDArray[Any]:
     """Return the map of a method; see :class:`signxai_torch.with_zennit.WithZennit`."""
     recording = run.clean.recording
-    start = seeds(run.backend, recording, run.selection)[0][run.seed or spec.seed].detach()
+    start = run.seeds.starts[run.seed or spec.seed].detach()
     with zennit.attribution.Gradient(model=run.model, composite=to_zennit(spec)) as attributor:
         found: npt.NDArray[Any] = run.backend.to_numpy(attributor(recording.values[recording.input].detach(), start)[1])
     return found

@@ -43,8 +43,8 @@ FUNCTIONS: Final[Mapping[str, tuple[_Function, Array]]] = MappingProxyType(
         "reshape-rows": (lambda b, x, _: b.reshape(x, (1, -1)), A.reshape(1, -1)),
         "std": (lambda b, x, _: b.std(x, 1), A.std(axis=1, keepdims=True)),
         "std-axis-0": (lambda b, x, _: b.std(x, 0), A.std(axis=0, keepdims=True)),
-        "max": (lambda b, x, _: b.max(x, 1), A.max(axis=1, keepdims=True)),
-        "max-axis-0": (lambda b, x, _: b.max(x, 0), A.max(axis=0, keepdims=True)),
+        "largest": (lambda b, x, _: b.largest(x, 1), np.abs(A).max(axis=1, keepdims=True)),
+        "largest-axis-0": (lambda b, x, _: b.largest(x, 0), np.abs(A).max(axis=0, keepdims=True)),
         "operators": (lambda _, x, y: -x + 2 * y - x * y / (y + 10) + 1, -A + 2 * B - A * B / (B + 10) + 1),
         "operators-broadcast": (lambda _, x, y: x * y[:, :1] + y[0], A * B[:, :1] + B[0]),
         "comparisons": (

@@ -100,9 +100,9 @@ class NumpyBackend(BackendDefaults):
         """Population standard deviation along an axis, which stays with length 1."""
         return np.asarray(a.std(axis=axis, keepdims=True))
 
-    def max(self, a: Array, axis: int) -> Array:
-        """Maximum along an axis, which stays with length 1."""
-        return np.asarray(a.max(axis=axis, keepdims=True))
+    def largest(self, a: Array, axis: int) -> Array:
+        """Largest absolute value along an axis, which stays with length 1."""
+        return np.asarray(np.abs(a).max(axis=axis, keepdims=True))
 
     where = staticmethod(np.where)
     maximum = staticmethod(np.maximum)
