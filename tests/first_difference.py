@@ -42,9 +42,9 @@ def _engine(example, side, model, query, target):
     given = backend.prepare(model, subject.given(example.x.astype(side.dtype)))
     recording = without_head(backend.record(model, given))
     structure = analyse(recording)
-    starts, _ = seeds(backend, recording, select(target, backend.to_numpy(recording.values[recording.output])))
+    selection = select(target, backend.to_numpy(recording.values[recording.output]))
     walk = Walk(backend, structure, [resolve(query, structure)], frozenset(recording.values))
-    found = walk.run(starts, [query.seed])[0]
+    found = walk.run(seeds(backend, recording, selection).starts, [query.seed])[0]
     tensors = {"input": recording.input}
     for node in network.nodes:
         if operations := subject.of_node(recording, network, node):

@@ -64,16 +64,18 @@ def test_limits_change_no_number(model, arguments, limit, target):
 
 
 def test_little_memory_walks_trunks_one_after_the_other(model, arguments, monkeypatch):
-    """Names that share their trunk share a walk however little there is; others get their own."""
-    walks = []
-    run = Walk.run
-    monkeypatch.setattr(Walk, "run", lambda self, *args: walks.append(len(self.assignments)) or run(self, *args))
+    """Names that share their trunk go together however little there is; others one after the other."""
+    visits, steps = [], []
+    visit = Walk.visit
+    monkeypatch.setattr(Walk, "visit", lambda self, at, s: visits.append((at, len(s))) or visit(self, at, s))
     names = ["lrp_epsilon_0_1", "lrpsign_epsilon_0_1", "flatlrp_epsilon_0_1", "lrp_alpha_1_beta_0", "lrpz_z"]
     sx.explain_many(model, arguments["x"], names)
-    assert walks == [5]
-    walks.clear()
-    sx.explain_many(model, arguments["x"], names, max_memory=1)
-    assert sorted(walks) == [1, 1, 3]
+    last = visits[0][0]
+    assert visits == [(last, 1), *((at, 3) for at in reversed(range(last)))]
+    visits.clear()
+    sx.explain_many(model, arguments["x"], names, max_memory=1, progress=lambda *at: steps.append(at))
+    assert visits == [(last, 1), *((at, 1) for _ in range(3) for at in reversed(range(last)))]
+    assert steps[-1] == (5 * (last + 1), 5 * (last + 1))
 
 
 def test_sampled_inputs_follow_the_memory(model, arguments, monkeypatch):

@@ -202,6 +202,14 @@ def test_max_pooling_with_ties_is_the_same_in_float32(monkeypatch):
     assert relative(found, sx.explain(model, x, "gradient").relevance) < 1e-6
 
 
+def test_a_model_that_computes_nothing_has_its_output_for_relevance():
+    inputs = keras.Input((trace.WORTH_COMPILING,))
+    x = np.random.default_rng(0).normal(size=(2, trace.WORTH_COMPILING)).astype("float32")
+    found = sx.explain_many(keras.Model(inputs, inputs), x, ["gradient", "lrp_z"])
+    for name, expected in (("gradient", np.ones(2)), ("lrp_z", x.max(axis=1))):
+        np.testing.assert_array_equal(found[name].relevance.sum(axis=1), expected)
+
+
 @pytest.mark.usefixtures("always")
 def test_rules_that_are_functions_are_called_with_numbers():
     model, x = layered()

@@ -13,7 +13,7 @@ class _FlatWithWrongSign:
         pulled = super().pull(operation, weight, relevance)
         if weight is None:
             return pulled
-        flat = self.reshape(self.max(self.abs(self.reshape(weight, (1, -1)) - 1), 1), ()) == 0
+        flat = self.reshape(self.largest(self.reshape(weight, (1, -1)) - 1, 1), ()) == 0
         return tuple(self.where(flat, -one, one) for one in pulled)
 
 

@@ -165,15 +165,15 @@ def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequenc
 
 
 def _total_steps(run: Run, by_sampling: Mapping[Sampling | None, Iterable[Raw]]) -> int:
-    """Return how many groups all walks will visit, as far as the clean recording tells."""
-    walks = 0
+    """Return through how many groups queries will be taken, as far as the clean recording tells."""
+    queries = 0
     for sampling, raws in by_sampling.items():
         if isinstance(sampling, Control):
             continue
         variants = {Smooth: "samples", Integrate: "steps"}.get(type(sampling), "")
         blocks = math.ceil(getattr(sampling, variants) / run.block_size()) if variants else 1
-        walks += blocks * run.walk_count(raws)
-    return walks * len(run.clean.groups)
+        queries += blocks * run.query_count(raws)
+    return queries * len(run.clean.groups)
 
 
 def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArray) -> FloatArray:

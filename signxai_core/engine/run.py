@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -74,12 +74,12 @@ class Run:
     strict
         See :func:`signxai_core.engine.plan.resolve`.
     max_memory
-        Bytes that a walk may hold besides the recording (methods with other trunks then get walks of
-        their own), and that the recording of an internal batch of sampled inputs may hold. At least
-        one trunk and one sampled input are always taken. By default a walk may hold as much as the
-        recording, or 64 MiB, and sampled inputs 512 MiB.
+        Bytes that a walk may hold besides the recording (methods with other trunks then part where they
+        would hold more together), and that the recording of an internal batch of sampled inputs may
+        hold. At least one trunk and one sampled input are always taken. By default a walk may hold as
+        much as the recording, or 64 MiB, and sampled inputs 512 MiB.
     step
-        Called with the number of groups of a walk that were visited.
+        See :class:`~signxai_core.engine.walk.Walk`.
     """
 
     backend: Backend
@@ -118,14 +118,13 @@ class Run:
 
     def assign(self, raw: Raw, structure: Structure) -> dict[Query, Assignment]:
         """Resolve the queries of a raw map."""
-        queries = [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
         recording = structure.recording
 
         def rules(query: Query) -> Assignment:
             resolved = functools.partial(resolve, query, structure, strict=self.strict)
             return recording.derive(("rules", query, self.strict, recording.output), resolved)
 
-        return {query: rules(query) for query in queries}
+        return {query: rules(query) for query in self._queries(raw)}
 
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray
@@ -138,13 +137,14 @@ class Run:
             if raw.cam is not None:
                 activations[raw] = cams.activation(structure, raw.cam, raw.preset)[0]
         own = self.seeds if structure is self.clean else seeds(self.backend, structure.recording, selection)
+        captures = frozenset(activations.values())
         found: dict[Query, dict[int, Any]] = {}
-        groups = list(self._groups(assignments, structure, x))
-        for queries in groups:
-            chosen = {query: assignments[query] for query in queries}
-            captures = frozenset(activations.values())
-            walked = self.walk(structure, chosen, own.starts, captures, consume=queries is groups[-1])
-            found.update(zip(queries, walked, strict=True))
+        compiled = structure.recording.compiled is not None
+        python = {query for query in assignments if compiled and _calls_python(query)}
+        for queries in filter(None, (python, assignments.keys() - python)):
+            chosen = {query: assignment for query, assignment in assignments.items() if query in queries}
+            walked = self.walk(structure, chosen, own.starts, captures, consume=len(chosen) == len(assignments))
+            found.update(zip(chosen, walked, strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
 
@@ -185,7 +185,8 @@ class Run:
         if recording.compiled is not None and any(map(_calls_python, assignments)):
             again = without_head(self.backend.record(self.model, recording.values[recording.input]))
             structure = analyse(again, non_negative=recording.input in structure.non_negative)
-        walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step, consume)
+        memory = self._memory(recording) // self.x.itemsize
+        walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step, consume, memory)
         if structure.recording.compiled is None:
             return walk.run(starts, kinds)
         return run_in_stages(walk, starts, kinds, (tuple(assignments), self.strict))
@@ -209,39 +210,16 @@ class Run:
         held = 2 * self.x.itemsize * _sizes(recording)[1]
         return max(1, (_SAMPLED if self.max_memory is None else self.max_memory) // max(held, 1))
 
-    def walk_count(self, raws: Iterable[Raw]) -> int:
-        """Return how many walks these take on the clean recording."""
-        assignments: dict[Query, Assignment] = {}
-        for raw in raws:
-            assignments.update(self.assign(raw, self.clean))
-        return sum(1 for _ in self._groups(assignments, self.clean, self.x))
+    def query_count(self, raws: Iterable[Raw]) -> int:
+        """Return how many queries these take to the input."""
+        return len({query for raw in raws for query in self._queries(raw)})
 
-    def _groups(
-        self, assignments: Mapping[Query, Assignment], structure: Structure, x: FloatArray
-    ) -> Iterator[list[Query]]:
-        """Yield queries for one walk each: those that share their trunk, as many as the memory allows.
+    def _queries(self, raw: Raw) -> list[Query]:
+        return [query for query in (raw.main, raw.gradient(self.seed)) if query is not None]
 
-        A trunk holds three arrays of the largest recorded size at a time: relevance, quotient, product.
-        """
-        largest, recorded = _sizes(structure.recording)
-        most = max(_WALK, x.itemsize * recorded) if self.max_memory is None else self.max_memory
-        trunks: dict[Any, list[Query]] = {}
-        for query, assignment in assignments.items():
-            inner = tuple(
-                s for s, places in zip(assignment.steps, structure.positions, strict=True) if "first" not in places
-            )
-            trunks.setdefault((query.seed, inner), []).append(query)
-        group: list[Query] = []
-        held = 0
-        for queries in trunks.values():
-            more = x.itemsize * (3 * largest + len(queries) * x.size)
-            if group and held + more > most:
-                yield group
-                group, held = [], 0
-            group += queries
-            held += more
-        if group:
-            yield group
+    def _memory(self, recording: Recording) -> int:
+        """Return how many bytes the streams of a walk may hold."""
+        return max(_WALK, self.x.itemsize * _sizes(recording)[1]) if self.max_memory is None else self.max_memory
 
     def expected(self, spec: MethodSpec, raw: Raw) -> npt.NDArray[np.float64]:
         """Return what the relevance of each sample should sum to."""

@@ -30,6 +30,7 @@ class _Key:
     rules: Hashable
     kinds: tuple[str, ...]
     captures: frozenset[int]
+    memory: float
     non_negative: bool
 
 
@@ -50,6 +51,10 @@ class _Cut:
     groups: int
     streams: tuple[tuple[tuple[int, ...], tuple[tuple[int, int], ...]], ...]
     captured: tuple[tuple[tuple[int, int], int], ...] = ()
+
+    def filled(self, arrays: Sequence[Array]) -> list[Stream]:
+        """Return the streams at this cut, with their arrays."""
+        return [Stream(members, {tensor: arrays[place] for tensor, place in held}) for members, held in self.streams]
 
 
 @attrs.define(eq=False)
@@ -82,29 +87,38 @@ def run_in_stages(
     """
     backend, recording = walk.backend, walk.structure.recording
     assert isinstance(backend, Compiler), "only compiling backends give a recording that is compiled"
-    key = _Key(type(backend), rules, tuple(kinds), walk.captures, recording.input in walk.structure.non_negative)
-    arrays, cut = _at_cut(walk.begin(starts, kinds), {}, len(walk.structure.groups))
-    captured: dict[tuple[int, int], Array] = {}
-    while cut.groups:
-        before = cut
+    non_negative = recording.input in walk.structure.non_negative
+    key = _Key(type(backend), rules, tuple(kinds), walk.captures, walk.memory, non_negative)
+    pending = [(walk.begin(starts, kinds), len(walk.structure.groups))]
+    while pending:
+        streams, position = pending.pop()
+        if not position:
+            walk.finish(streams)
+            continue
+        batches = walk.batches(streams, position)
+        if len(batches) > 1:
+            pending += [(batch, position) for batch in reversed(batches)]
+            continue
+        arrays, cut = _at_cut(streams, {}, position)
 
-        def stage(recording: Recording, given: Sequence[Array], before: _Cut = before) -> tuple[Sequence[Array], Any]:
+        def stage(recording: Recording, given: Sequence[Array], before: _Cut = cut) -> tuple[Sequence[Array], Any]:
             return _stage(walk, recording, given, before)
 
-        arrays, cut = backend.run(recording, (key, cut.groups), stage, arrays)
-        captured.update((what, arrays[place]) for what, place in cut.captured)
-        walk.step(before.groups - cut.groups)
-    return walk.found(captured)
+        arrays, after = backend.run(recording, (key, cut), stage, arrays)
+        walk.captured.update((what, arrays[place]) for what, place in after.captured)
+        walk.step((position - after.groups) * sum(len(stream.members) for stream in streams))
+        if after.streams:
+            pending.append((after.filled(arrays), after.groups))
+    return walk.found()
 
 
 def _stage(walk: Walk, recording: Recording, arrays: Sequence[Array], cut: _Cut) -> tuple[list[Array], _Cut]:
     """Walk from a cut on, on a recording like the walk's own."""
     known = walk.structure
     structure = analyse(without_head(recording), non_negative=known.recording.input in known.non_negative)
-    own = Walk(walk.backend, structure, walk.assignments, walk.captures)
-    streams = [Stream(members, {tensor: arrays[place] for tensor, place in held}) for members, held in cut.streams]
-    groups, visits = cut.groups, 0
-    while groups and (visits == 0 or visits + len(streams) <= _VISITS):
+    own = Walk(walk.backend, structure, walk.assignments, walk.captures, memory=walk.memory)
+    streams, groups, visits = cut.filled(arrays), cut.groups, 0
+    while groups and (visits == 0 or (visits + len(streams) <= _VISITS and len(own.batches(streams, groups)) == 1)):
         groups -= 1
         streams = own.visit(groups, streams)
         visits += len(streams)

@@ -7,8 +7,9 @@ weights, outputs of terms) is computed once and dropped when the walk moves on.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -69,10 +70,13 @@ class Walk:
     captures
         Ids of tensors whose relevance is wanted besides the input's.
     step
-        Called with 1 after every group.
+        Called after every group with the number of queries that were taken through it.
     consume
         No other walk will need the recording: its arrays are released as soon as this one is done
         with them, so that relevance takes their place in memory.
+    memory
+        How many numbers the streams may hold at a time: where all of them together would hold more,
+        some go to the input before the others go on. One stream is always taken.
 
     Attributes
     ----------
@@ -86,6 +90,7 @@ class Walk:
     captures: frozenset[int] = frozenset()
     step: Callable[[int], None] = lambda _: None
     consume: bool = False
+    memory: float = math.inf
     captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
     _untied: list[set[int]] = attrs.field(init=False)
 
@@ -102,16 +107,53 @@ class Walk:
         kinds
             Kind of seed of each query.
         """
-        streams = self.begin(seeds, kinds)
-        for position in reversed(range(len(self.structure.groups))):
-            if self.consume:
+        self._descend(self.begin(seeds, kinds), len(self.structure.groups), consume=self.consume)
+        return self.found()
+
+    def _descend(self, streams: list[Stream], position: int, *, consume: bool) -> None:
+        """Take streams from where the groups before ``position`` are still to be visited to the input."""
+        while position:
+            batches = self.batches(streams, position)
+            if len(batches) > 1:
+                streams.clear()  # so that what a batch holds is freed with it
+                while batches:
+                    batch = batches.pop(0)
+                    self._descend(batch, position, consume=consume and not batches)
+                return
+            position -= 1
+            if consume:
                 self._release_unread(position)
-            streams = self.visit(position, streams)
-            if self.consume:
+            streams[:] = self.visit(position, streams)
+            if consume:
                 self._release_visited(self.structure.groups[position])
-            self.step(1)
+            self.step(sum(len(stream.members) for stream in streams))
         self.finish(streams)
-        return self.found(self.captured)
+
+    def batches(self, streams: Sequence[Stream], position: int) -> list[list[Stream]]:
+        """Return which streams may be taken through the group before ``position`` together.
+
+        A stream holds three arrays of the group's largest size at a time (relevance, quotient, product), and
+        what waits for other groups.
+        """
+        if len(streams) == 1:
+            return [list(streams)]
+        recording, group = self.structure.recording, self.structure.groups[position - 1]
+
+        def numbers(tensors: Iterable[int]) -> list[int]:
+            return [math.prod(recording.shape(tensor)) for tensor in tensors]
+
+        own = {tensor for operation in group.operations for tensor in (*operation.inputs, *operation.outputs)}
+        largest = max(numbers(own))
+        found: list[list[Stream]] = []
+        held = 0
+        for stream in streams:
+            more = 3 * largest + sum(numbers(stream.relevance.keys() - own))
+            if not found or held + more > self.memory:
+                found.append([])
+                held = 0
+            found[-1].append(stream)
+            held += more
+        return found
 
     def _release_unread(self, position: int) -> None:
         """Release what no query asks for: the inside of a group taken in one step, and z where max(z, 0) does.
@@ -158,11 +200,11 @@ class Walk:
         for stream in streams:
             self._capture(stream, source, stream.relevance.get(source))
 
-    def found(self, captured: Mapping[tuple[int, int], Array]) -> list[dict[int, Array]]:
-        """Return relevance by query and tensor as one mapping per query."""
+    def found(self) -> list[dict[int, Array]]:
+        """Return what was captured as one mapping per query."""
         tensors = {self.structure.recording.input, *self.captures}
         return [
-            {tensor: captured[query, tensor] for tensor in tensors if (query, tensor) in captured}
+            {tensor: self.captured[query, tensor] for tensor in tensors if (query, tensor) in self.captured}
             for query in range(len(self.assignments))
         ]
 
