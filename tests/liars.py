@@ -15,6 +15,13 @@ class Garbage(TorchBackend):
         return tuple(torch.sin(1e3 * one) for one in super().pull(operation, weight, relevance))
 
 
+class MixesMany(TorchBackend):
+    """Several arrays come back in another order."""
+
+    def pull_many(self, operation, weight, relevances):
+        return super().pull_many(operation, weight, relevances)[::-1]
+
+
 class IgnoresPadding(TorchBackend):
     """A convolution's pull that takes the gradient of the padded input for that of the input."""
 

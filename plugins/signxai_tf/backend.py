@@ -60,6 +60,15 @@ class TensorFlowBackend(BackendDefaults):
             return pulled((weight.pull(relevance),))
         return pulled(_linear(operation).pull((relevance,), weight))
 
+    def pull_many(self, operation: Operation, weight: Array | None, relevances: Sequence[Array]) -> list[Array]:
+        """Return what :meth:`pull` returns for each of several arrays, along the batch's axis."""
+        program = _linear(operation).repeated(len(relevances))
+        if program is None:
+            return super().pull_many(operation, weight, relevances)
+        stacked = tf.concat(relevances, 0)
+        together = weight.pull(stacked) if isinstance(weight, InParts) else program.pull((stacked,), weight)[0]
+        return list(tf.split(*pulled((together,)), len(relevances)))
+
     def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input."""
         handle: Handle = operation.call

@@ -35,6 +35,8 @@ class Local:
 
 #: Place of the weight.
 WEIGHT = Input(-1)
+#: Operations of data and a weight that have the batch on the first axis.
+_PRODUCTS = frozenset({"Conv2D", "MatMul"})
 
 
 @attrs.frozen(eq=False)
@@ -96,6 +98,16 @@ class Program:
             results = operations.run(instruction.op, instruction.attributes, arguments)
             known.append(operations.flatten(results))
         return tuple(find(place) for place in self.results)
+
+    def repeated(self, times: int) -> Program | None:
+        """Return the program as recorded on a batch that is repeated, if it is a single product with the weight."""
+        if len(self.instructions) != 1 or self.instructions[0].op not in _PRODUCTS:
+            return None
+        (step,) = self.instructions
+        if step.arguments != (Input(0), WEIGHT) or step.attributes.get("transpose_a"):
+            return None
+        x = tf.repeat(self.inputs[0], times, axis=0)  # only its shape is looked at
+        return attrs.evolve(self, instructions=(attrs.evolve(step, recorded=(x, step.recorded[1])),), inputs=(x,))
 
     def pull(self, cotangents: Sequence[Array | None], weight: Array | None = None) -> tuple[Array, ...]:
         """Return the vector-Jacobian product at the recorded point, one array per input."""

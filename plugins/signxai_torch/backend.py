@@ -61,6 +61,16 @@ class TorchBackend:
                 used = None if weight is None else plain(weight)
                 return differentiate([(_linear(operation, inputs, used), relevance)], inputs)
 
+    def pull_many(
+        self, operation: Operation, weight: Tensor | InParts | None, relevances: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Return what :meth:`pull` returns for each of several arrays, along the batch's axis."""
+        layout, rank = operation.call.layout, relevances[0].dim()
+        if layout is None or rank != (2 if not layout.convolution else operation.parameters["weight"].dim()):
+            return [self.pull(operation, weight, relevance)[0] for relevance in relevances]
+        (together,) = self.pull(operation, weight, torch.cat(tuple(relevances)))
+        return list(torch.chunk(together, len(relevances)))
+
     def vjp(self, operation: Operation, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input."""
         call: Call = operation.call

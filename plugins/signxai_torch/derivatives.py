@@ -24,11 +24,13 @@ def derivative(node: Node, traits: Traits) -> Derivative | None:
 def pull(layout: Layout, weight: Tensor, relevance: Tensor, x: Tensor) -> Tensor:
     """Gradient of a convolution or dense operation at its input ``x``, and nothing else.
 
-    Of ``x`` the shape counts. With ``padding="same"`` and an even kernel, PyTorch pads one more at the
-    end than at the start.
+    Of ``x`` the shape counts, and not its batch. With ``padding="same"`` and an even kernel, PyTorch
+    pads one more at the end than at the start.
     """
     if not layout.convolution:
         return relevance @ (weight if layout.outer == 0 else weight.T)
+    if len(relevance) != len(x):
+        x = x[:1].expand(len(relevance), *x.shape[1:])
     shape = x.shape
     if layout.same:
         dilation = layout.convolution[2]

@@ -179,6 +179,12 @@ class Backend(Protocol):
         Of an operation with a weight it is a new array, which the engine may write to.
         """
 
+    def pull_many(self, operation: Operation, weight: Array | None, relevances: Sequence[Array]) -> list[Array]:
+        """Return what :meth:`pull` returns for each of several arrays, of an operation with a weight.
+
+        The engine asks for it where the weight is much larger than the arrays.
+        """
+
     def vjp(self, operation: Operation, cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
         """Return the exact vector-Jacobian product at the recorded point, one array per input.
 
@@ -258,6 +264,10 @@ class Backend(Protocol):
 
 class BackendDefaults:
     """What a backend may inherit: entries that need speed only where the framework has it to give."""
+
+    def pull_many(self: Any, operation: Operation, weight: Array | None, relevances: Sequence[Array]) -> list[Array]:
+        """Pull one array after the other."""
+        return [self.pull(operation, weight, relevance)[0] for relevance in relevances]
 
     def forget(self, operation: Operation) -> None:
         """Drop nothing: a handle that keeps no arrays has none to drop."""

@@ -7,6 +7,7 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -22,6 +23,9 @@ from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
 from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
+
+#: How much larger than input and output a weight has to be for pulling several arrays at once to pay.
+_HEAVY = 4
 
 
 def _scaled(array: Array, factor: float) -> Array:
@@ -221,30 +225,41 @@ class Linear:
         """Whether what is computed are arrays of its own: an addition pulls what it is given."""
         return self.group.core.kind in DIAGONAL or "weight" in self.group.core.parameters
 
-    def pull(self, cell: WeightCell, t: Array, factor: float = 1.0) -> tuple[Array, ...]:
-        """Return ``factor`` times the vector-Jacobian product of the map with weight ``cell(W)``, per input."""
-        return tuple(self.times(pulled, factor) for pulled in self._pull(cell, t))
-
-    def _pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
+    def pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
+        """Return the vector-Jacobian product of the map with weight ``cell(W)``, one array per input."""
         core = self.group.core
+        if "weight" in core.parameters and core.kind not in DIAGONAL:
+            return self.pull_many(cell, [t])[0]
         if core.kind in DIAGONAL:
             return (t * self._weight(cell),)
-        if "weight" not in core.parameters:
-            up, down = self._scales(cell)
-            pulled = self.backend.pull(core, None, t)
-            signs = core.signs or (1,) * len(pulled)
-            return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
-        scale = (
-            scale_behind(self.backend, self.structure, self.group, t) if cell == KEEP and self.units is None else None
-        )
+        up, down = self._scales(cell)
+        pulled = self.backend.pull(core, None, t)
+        signs = core.signs or (1,) * len(pulled)
+        return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
+
+    def pull_many(self, cell: WeightCell, ts: Sequence[Array]) -> list[tuple[Array, ...]]:
+        """Return :meth:`pull` of several arrays, where the core has a weight with channels."""
+        core, weight = self.group.core, None
+        folds = cell != KEEP or self.units is not None
+        scale = None if folds else scale_behind(self.backend, self.structure, self.group, ts[0])
         if scale is None:
-            (pulled_one,) = self.backend.pull(core, self._weight(cell), t)
+            weight = self._weight(cell)
         else:
-            (pulled_one,) = self.backend.pull(core, None, t * scale)
+            ts = [t * scale for t in ts]
+        pulled = self.backend.pull_many(core, weight, ts) if len(ts) > 1 else [*self.backend.pull(core, weight, ts[0])]
         for operation in reversed(self.group.pre):
             if operation.padding:
-                (pulled_one,) = self.backend.vjp(operation, (pulled_one,))
-        return (pulled_one,)
+                pulled = [self.backend.vjp(operation, (array,))[0] for array in pulled]
+        return [(array,) for array in pulled]
+
+    @property
+    def prefers_many(self) -> bool:
+        """Whether several arrays are pulled together faster: where what takes time is to read the weight."""
+        core, recording = self.group.core, self.structure.recording
+        if "weight" not in core.parameters or core.kind in DIAGONAL:
+            return False
+        largest = max(math.prod(recording.shape(tensor)) for tensor in (*self.group.inputs, *self.group.outputs))
+        return bool(math.prod(core.parameters["weight"].shape) >= _HEAVY * largest)
 
     def forward(self, mapped: Sequence[Array], cell: WeightCell) -> Array:
         """Return the map with weight ``cell(W)`` of inputs, without bias."""

@@ -8,38 +8,59 @@ Symbols: ``x`` input, ``z`` output, ``R`` (``relevance``) at the output, ``t`` t
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
+import attrs
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
 from signxai_core.errors import UnsupportedOperationError
-from signxai_core.specs.cells import KEEP, Cell
+from signxai_core.specs.cells import KEEP, Cell, WeightCell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
 
 
-def propagate_rule(linear: Linear, rule: Rule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
-    """Return the relevance of every input of a linear group.
+@attrs.frozen(eq=False)
+class Job:
+    """What is propagated through a linear group.
 
     Parameters
     ----------
-    linear, rule
-        What is propagated through, and how.
+    rule
+        By which rule.
     relevance
         At the output, ``R``.
     rectified
         ``max(z, 0)``, if ``R`` is 0 wherever that is 0.
     """
-    parts = linear.parts() if _maps_outputs_alone(rule) else None
+
+    rule: Rule
+    relevance: Array
+    rectified: Array | None = None
+
+    def of_units(self, units: slice) -> Job:
+        """Return the job restricted to a slice of the output's last axis."""
+        rectified = None if self.rectified is None else self.rectified[..., units]
+        return Job(self.rule, self.relevance[..., units], rectified)
+
+
+#: A computation that asks for :meth:`Linear.pull` of a cell and an array, and returns the relevance of every input.
+_Steps = Generator[tuple[WeightCell, Array], tuple[Array, ...], tuple[Array, ...]]
+
+
+def propagate_rules(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
+    """Return the relevance of every input of a linear group, for each job."""
+    apart = [job for job in jobs if _maps_outputs_alone(job.rule)]
+    parts = linear.parts() if apart else None
     if parts is None:
-        return _propagate(linear, rule, relevance, rectified)
-    total: tuple[Array, ...] | None = None
+        return _together(linear, jobs)
+    totals: list[tuple[Array, ...]] = []
     for units, part in parts:
-        some = _propagate(part, rule, relevance[..., units], None if rectified is None else rectified[..., units])
-        total = some if total is None else tuple(map(part.added, total, some))
-    assert total is not None, "an operation has output units"
-    return total
+        some = _together(part, [job.of_units(units) for job in apart])
+        pairs = zip(totals, some, strict=True)
+        totals = [tuple(map(part.added, total, one)) for total, one in pairs] if totals else some
+    others = _together(linear, [job for job in jobs if not _maps_outputs_alone(job.rule)])
+    return [(totals if _maps_outputs_alone(job.rule) else others).pop(0) for job in jobs]
 
 
 def _maps_outputs_alone(rule: Rule) -> bool:
@@ -48,7 +69,47 @@ def _maps_outputs_alone(rule: Rule) -> bool:
     return maps and rule.stabiliser.scale != "relative"
 
 
-def _propagate(linear: Linear, rule: Rule, relevance: Array, rectified: Array | None) -> tuple[Array, ...]:
+def _together(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
+    """Return :func:`propagate_rules` without parting the output: what jobs pull alike is pulled at once."""
+    runs = [_propagate(linear, job) for job in jobs]
+    if len(runs) < 2 or not linear.prefers_many:
+        return [_alone(linear, run) for run in runs]
+    results: list[tuple[Array, ...]] = [()] * len(runs)
+    asked: dict[WeightCell, list[tuple[int, Array]]] = {}
+
+    def go_on(number: int, pulled: tuple[Array, ...] | None) -> None:
+        try:
+            cell, t = next(runs[number]) if pulled is None else runs[number].send(pulled)
+        except StopIteration as stop:
+            results[number] = stop.value
+        else:
+            asked.setdefault(cell, []).append((number, t))
+
+    for number in range(len(runs)):
+        go_on(number, None)
+    while asked:
+        cell = max(asked, key=lambda cell: len(asked[cell]))
+        pairs = asked.pop(cell)
+        numbers = [number for number, _ in pairs]
+        pulled = linear.pull_many(cell, [t for _, t in pairs])
+        del pairs
+        for number in numbers:
+            go_on(number, pulled.pop(0))
+    return results
+
+
+def _alone(linear: Linear, run: _Steps) -> tuple[Array, ...]:
+    try:
+        answer = linear.pull(*next(run))
+        while True:
+            answer = linear.pull(*run.send(answer))
+    except StopIteration as stop:
+        found: tuple[Array, ...] = stop.value
+        return found
+
+
+def _propagate(linear: Linear, job: Job) -> _Steps:
+    rule, rectified = job.rule, job.rectified
     # With max(z, 0), no relevance is where z < 0.
     shares = [share for share in rule.shares if rectified is None or share.gate != "negative"]
     linear.begin(rule)
@@ -58,12 +119,13 @@ def _propagate(linear: Linear, rule: Rule, relevance: Array, rectified: Array | 
     for share in shares:
         z, is_own = sums.pop(0)
         is_free = is_own and not linear.keeps(z) and all(z is not other for other, _ in sums)
-        t = _quotient(linear, rule.stabiliser, share, z, relevance, rectified, is_free=is_free)
+        t = _quotient(linear, rule.stabiliser, share, z, job.relevance, rectified, is_free=is_free)
         del z
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
-            parts = linear.pull(term.weight, t, share.weight * term.sign)
+            found = yield term.weight, t
+            parts = [linear.times(part, share.weight * term.sign) for part in found]
             known = pulled.get(term.x)
             pulled[term.x] = parts if known is None else [linear.added(a, b) for a, b in zip(known, parts, strict=True)]
         del t

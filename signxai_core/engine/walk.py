@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 import attrs
 
@@ -18,10 +19,11 @@ from signxai_core.engine.function import propagate_function
 from signxai_core.engine.linear import Linear
 from signxai_core.engine.plan import Assignment, Linearised, StepRule
 from signxai_core.engine.propagate import (
+    Job,
     propagate_exact,
     propagate_linearised,
     propagate_normalisation,
-    propagate_rule,
+    propagate_rules,
 )
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.engine.ties import reads_rectified, untied
@@ -44,7 +46,7 @@ class Stream:
 def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
     if isinstance(rule, FunctionRule):
         return propagate_function(linear, rule, relevance)
-    return propagate_rule(linear, rule, relevance, rectified)
+    return propagate_rules(linear, [Job(rule, relevance, rectified)])[0]
 
 
 def _uses(steps: list[tuple[Stream, tuple[StepRule, ...]]]) -> Counter[Term]:
@@ -55,6 +57,11 @@ def _uses(steps: list[tuple[Stream, tuple[StepRule, ...]]]) -> Counter[Term]:
     steps.sort(key=lambda step: order[step[1]])
     rules = [rule for _, (rule, *_) in steps if isinstance(rule, Rule)]
     return Counter(term for rule in rules for term in {term for share in rule.shares for term in share.terms})
+
+
+def _is_job(rules: tuple[StepRule, ...]) -> TypeGuard[tuple[Rule]]:
+    """Return whether a group is taken in one step, by a rule that is a value."""
+    return len(rules) == 1 and isinstance(rules[0], Rule)
 
 
 @attrs.define(eq=False)
@@ -222,9 +229,22 @@ class Walk:
                 split = len(by_rules) > 1
                 steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
         linear = Linear(self.backend, self.structure, group, uses=_uses(steps))
+        jobs = {stream: rules[0] for stream, rules in steps if _is_job(rules)} if linear.prefers_many else {}
+        if jobs:
+            self._together(jobs, group, linear)
         for stream, rules in steps:
-            self._step(stream, group, rules, linear)
+            if stream not in jobs:
+                self._step(stream, group, rules, linear)
         return [*visited, *(stream for stream, _ in steps)]
+
+    def _together(self, rules: Mapping[Stream, Rule], group: Group, linear: Linear) -> None:
+        """Take several streams through a group at once, which takes more memory and less time."""
+        jobs = []
+        for stream, rule in rules.items():
+            (relevance,) = self._take(stream, group.outputs)
+            jobs.append(Job(rule, relevance, self._rectified(stream, group.outputs[0])))
+        for stream, relevances in zip(rules, propagate_rules(linear, jobs), strict=True):
+            self._give(stream, group.inputs, relevances)
 
     def _step(self, stream: Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
         if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):

@@ -78,8 +78,19 @@ def check_linear(subject: Subject, probe: Probe) -> None:
             require(tuple(one.shape) == tuple(x.shape), f"{operation.label}: pull has shape {tuple(one.shape)}")
         left = sum(_dot(x, subject.numpy(p)) for (x, _), p in zip(first, pulled, strict=True))
         same(f"pull of {operation.label} {at}: ⟨x, pull(r)⟩ = ⟨f(x), r⟩", left, _dot(out, z[0]), 1e-11, scale=1.0)
+        if "weight" in operation.parameters:
+            _check_many(subject, operation, weight, cotangent)
     for x, unchanged in zip(like, before, strict=True):
         same(f"the recorded input of {operation.label}", subject.numpy(x), unchanged, 0.0)
+
+
+def _check_many(subject: Subject, operation: Operation, weight: Any, cotangent: Any) -> None:
+    relevances = [cotangent, 2 * cotangent + 1, cotangent * cotangent]
+    many = subject.backend.pull_many(operation, weight, relevances)
+    require(len(many) == len(relevances), f"{operation.label}: pull_many returns {len(many)} arrays for 3")
+    for array, relevance in zip(many, relevances, strict=True):
+        alone = subject.numpy(subject.backend.pull(operation, weight, relevance)[0])
+        same(f"pull_many of {operation.label}, against pull", subject.numpy(array), alone, TOLERANCE, scale=1.0)
 
 
 def _weights(operation: Operation) -> list[Any]:
