@@ -92,6 +92,52 @@ def test_coarse_products_are_not_subtracted(counted):
     assert counted["linear", "2"] == 2
 
 
+ALIKE = ("lrp_epsilon_0_1", "lrp_epsilon_0_5", "lrp_alpha_2_beta_1", "lrp_alpha_3_beta_2", "lrp_gamma_0_25", "gradient")
+
+
+def test_what_streams_pull_alike_is_pulled_at_once(counted):
+    """Where the weight is large: both epsilons need W, both alpha-betas W⁺ and W⁻, gamma its own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 3))
+    model, x = model.double().eval(), np.random.default_rng(1).normal(size=(2, 6))
+    many = sx.explain_many(model, x, ALIKE[:-1])
+    assert counted["pull", "2"] == 4
+    for name, found in many.items():
+        alone = sx.explain(model, x, name).relevance
+        assert np.abs(found.relevance - alone).max() <= 1e-12 * np.abs(alone).max(), name
+
+
+@pytest.mark.parametrize("heavy", [0, 10**9])
+@pytest.mark.parametrize("axes", [0, 1, 2, 3])
+def test_streams_that_are_pulled_together_are_the_reference(monkeypatch, axes, heavy):
+    """For every kind of weight, padding, strides and groups, whether it is large or not."""
+    monkeypatch.setattr("signxai_core.engine.linear._HEAVY", heavy)
+    draw = np.random.default_rng(axes)
+    if axes:
+        kernel = (3,) * axes
+        statistics = {k: draw.uniform(0.5, 2, 4) for k in ("mean", "var", "gamma", "beta")}
+        nodes = [
+            net.Conv(name="a", weight=draw.normal(size=(4, 2, *kernel)), bias=draw.normal(size=4), padding=1),
+            net.BatchNorm(name="b", inputs="a", **statistics),
+            net.Activation(name="c", inputs="b"),
+            net.Conv(
+                name="d", inputs="c", weight=draw.normal(size=(4, 4, *kernel)), stride=2, mode="reflect", padding=1
+            ),
+            net.ConvTranspose(name="e", inputs="d", weight=draw.normal(size=(4, 2, *(2,) * axes))),
+            net.Flatten(name="f", inputs="e"),
+        ]
+        shape = (2, *(5, 4, 3)[:axes])
+    else:
+        nodes = [
+            net.Dense(name="d", weight=draw.normal(size=(7, 6)), bias=draw.normal(size=7)),
+            net.Activation(name="f", inputs="d"),
+        ]
+        shape = (6,)
+    size = int(np.prod(net.Network(nodes, shape).output_shape))
+    last = net.Dense(name="out", inputs="f", weight=draw.normal(size=(3, size)), bias=draw.normal(size=3))
+    check(Example(net.Network([*nodes, last], shape), draw.normal(size=(2, *shape)), ALIKE))
+
+
 @pytest.mark.parametrize("convention", ["textbook", "signxai"])
 def test_differences_are_the_reference(network, convention):
     x = np.random.default_rng(1).normal(size=(3, 6))

@@ -202,6 +202,28 @@ def test_max_pooling_with_ties_is_the_same_in_float32(monkeypatch):
     assert relative(found, sx.explain(model, x, "gradient").relevance) < 1e-6
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("memory", [None, 1])
+@pytest.mark.parametrize("heavy", [0, 10**9])
+def test_streams_go_together_or_apart(monkeypatch, heavy, memory):
+    monkeypatch.setattr("signxai_core.engine.linear._HEAVY", heavy)
+    methods = [
+        "lrp_epsilon_0_1",
+        "lrp_epsilon_0_5",
+        "lrpsign_epsilon_0_1",
+        "lrp_alpha_2_beta_1",
+        "lrp_gamma_0_25",
+        "gradient",
+    ]
+    model, x = MODELS["golden"]()
+    steps = []
+    many = sx.explain_many(model, x, methods, max_memory=memory, progress=lambda *at: steps.append(at))
+    for method in methods:
+        assert relative(many[method].relevance, sx.explain(model, x, method).relevance) < 1e-12
+    assert steps[-1][0] == steps[-1][1]
+    assert (len(steps) > 1) == (memory is not None), "each trunk has stages of its own"
+
+
 def test_a_model_that_computes_nothing_has_its_output_for_relevance():
     inputs = keras.Input((trace.WORTH_COMPILING,))
     x = np.random.default_rng(0).normal(size=(2, trace.WORTH_COMPILING)).astype("float32")

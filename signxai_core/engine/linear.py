@@ -25,7 +25,7 @@ from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
 
 #: How much larger than input and output a weight has to be for pulling several arrays at once to pay.
-_HEAVY = 4
+_HEAVY = 16
 
 
 def _scaled(array: Array, factor: float) -> Array:

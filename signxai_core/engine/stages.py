@@ -7,8 +7,8 @@ follows from the key of the walk and the place of the cut, and is kept with the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
 
 import attrs
 
@@ -30,7 +30,6 @@ class _Key:
     rules: Hashable
     kinds: tuple[str, ...]
     captures: frozenset[int]
-    memory: float
     non_negative: bool
 
 
@@ -88,37 +87,39 @@ def run_in_stages(
     backend, recording = walk.backend, walk.structure.recording
     assert isinstance(backend, Compiler), "only compiling backends give a recording that is compiled"
     non_negative = recording.input in walk.structure.non_negative
-    key = _Key(type(backend), rules, tuple(kinds), walk.captures, walk.memory, non_negative)
-    pending = [(walk.begin(starts, kinds), len(walk.structure.groups))]
+    key = _Key(type(backend), rules, tuple(kinds), walk.captures, non_negative)
+    pending = [(walk.begin(starts, kinds), len(walk.structure.groups), walk.memory)]
     while pending:
-        streams, position = pending.pop()
+        streams, position, memory = pending.pop()
         if not position:
             walk.finish(streams)
             continue
-        batches = walk.batches(streams, position)
+        batches = walk.batches(streams, position, memory)
         if len(batches) > 1:
-            pending += [(batch, position) for batch in reversed(batches)]
+            pending += [(batch, position, left) for batch, left in reversed(batches)]
             continue
         arrays, cut = _at_cut(streams, {}, position)
 
-        def stage(recording: Recording, given: Sequence[Array], before: _Cut = cut) -> tuple[Sequence[Array], Any]:
-            return _stage(walk, recording, given, before)
-
-        arrays, after = backend.run(recording, (key, cut), stage, arrays)
+        stage = functools.partial(_stage, walk, cut, memory)
+        arrays, after = backend.run(recording, (key, cut, memory), stage, arrays)
         walk.captured.update((what, arrays[place]) for what, place in after.captured)
         walk.step((position - after.groups) * sum(len(stream.members) for stream in streams))
         if after.streams:
-            pending.append((after.filled(arrays), after.groups))
+            pending.append((after.filled(arrays), after.groups, memory))
     return walk.found()
 
 
-def _stage(walk: Walk, recording: Recording, arrays: Sequence[Array], cut: _Cut) -> tuple[list[Array], _Cut]:
+def _stage(
+    walk: Walk, cut: _Cut, memory: float, recording: Recording, arrays: Sequence[Array]
+) -> tuple[list[Array], _Cut]:
     """Walk from a cut on, on a recording like the walk's own."""
     known = walk.structure
     structure = analyse(without_head(recording), non_negative=known.recording.input in known.non_negative)
-    own = Walk(walk.backend, structure, walk.assignments, walk.captures, memory=walk.memory)
+    own = Walk(walk.backend, structure, walk.assignments, walk.captures)
     streams, groups, visits = cut.filled(arrays), cut.groups, 0
-    while groups and (visits == 0 or (visits + len(streams) <= _VISITS and len(own.batches(streams, groups)) == 1)):
+    while groups and (
+        visits == 0 or (visits + len(streams) <= _VISITS and len(own.batches(streams, groups, memory)) == 1)
+    ):
         groups -= 1
         streams = own.visit(groups, streams)
         visits += len(streams)

@@ -114,18 +114,18 @@ class Walk:
         kinds
             Kind of seed of each query.
         """
-        self._descend(self.begin(seeds, kinds), len(self.structure.groups), consume=self.consume)
+        self._descend(self.begin(seeds, kinds), len(self.structure.groups), self.memory, consume=self.consume)
         return self.found()
 
-    def _descend(self, streams: list[Stream], position: int, *, consume: bool) -> None:
+    def _descend(self, streams: list[Stream], position: int, memory: float, *, consume: bool) -> None:
         """Take streams from where the groups before ``position`` are still to be visited to the input."""
         while position:
-            batches = self.batches(streams, position)
+            batches = self.batches(streams, position, memory)
             if len(batches) > 1:
                 streams.clear()  # so that what a batch holds is freed with it
                 while batches:
-                    batch = batches.pop(0)
-                    self._descend(batch, position, consume=consume and not batches)
+                    batch, left = batches.pop(0)
+                    self._descend(batch, position, left, consume=consume and not batches)
                 return
             position -= 1
             if consume:
@@ -136,14 +136,14 @@ class Walk:
             self.step(sum(len(stream.members) for stream in streams))
         self.finish(streams)
 
-    def batches(self, streams: Sequence[Stream], position: int) -> list[list[Stream]]:
-        """Return which streams may be taken through the group before ``position`` together.
+    def batches(self, streams: Sequence[Stream], position: int, memory: float) -> list[tuple[list[Stream], float]]:
+        """Return which streams go on together from the group before ``position``, and what memory they have.
 
-        A stream holds three arrays of the group's largest size at a time (relevance, quotient, product), and
-        what waits for other groups.
+        In a group, a stream holds three arrays of the largest size there (relevance, quotient, product) and
+        what waits for other groups; streams that wait for their turn hold their relevance.
         """
         if len(streams) == 1:
-            return [list(streams)]
+            return [(list(streams), memory)]
         recording, group = self.structure.recording, self.structure.groups[position - 1]
 
         def numbers(tensors: Iterable[int]) -> list[int]:
@@ -151,15 +151,16 @@ class Walk:
 
         own = {tensor for operation in group.operations for tensor in (*operation.inputs, *operation.outputs)}
         largest = max(numbers(own))
-        found: list[list[Stream]] = []
+        waiting = sum(sum(numbers(stream.relevance)) for stream in streams)
+        found: list[tuple[list[Stream], float]] = []
         held = 0
         for stream in streams:
-            more = 3 * largest + sum(numbers(stream.relevance.keys() - own))
-            if not found or held + more > self.memory:
-                found.append([])
-                held = 0
-            found[-1].append(stream)
-            held += more
+            waiting -= sum(numbers(stream.relevance))
+            held += 3 * largest + sum(numbers(stream.relevance.keys() - own))
+            if not found or held + waiting > memory:
+                found.append(([], memory))
+                held = 3 * largest + sum(numbers(stream.relevance.keys() - own))
+            found[-1] = [*found[-1][0], stream], memory - waiting
         return found
 
     def _release_unread(self, position: int) -> None:
