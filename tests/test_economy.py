@@ -277,3 +277,21 @@ def test_a_scale_behind_is_pulled_through_where_that_is_cheaper_than_the_weight(
     assert counted["scale_weight", "0"] == 0
     sx.explain(model, x, "lrp_alpha_1_beta_0")
     assert counted["scale_weight", "0"] == 1
+
+
+@pytest.mark.parametrize("inputs", [("a", "a", "b"), ("a", "b", "a"), ("b", "a")])
+def test_relevance_of_sums_is_written_to_nothing_that_is_needed(inputs):
+    """A quotient is pulled to every input; what arrives at a tensor from several sides is added up."""
+    draw = np.random.default_rng(0)
+    nodes = [
+        net.Dense(name="a", weight=draw.normal(size=(5, 6))),
+        net.Dense(name="b", inputs="a", weight=draw.normal(size=(5, 5))),
+        net.Add(name="sum", inputs=inputs),
+        net.Activation(name="relu", inputs="sum"),
+        net.Add(name="again", inputs=("relu", "sum")),
+        net.Dense(name="c", inputs="again", weight=draw.normal(size=(5, 5))),
+        net.Add(name="skip", inputs=("c", "again")),
+        net.Dense(name="out", inputs="skip", weight=draw.normal(size=(3, 5))),
+    ]
+    methods = ("lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_z", "deconvnet", "gradient", "lrp_gamma_0_25")
+    check(Example(net.Network(nodes, (6,)), draw.normal(size=(2, 6)), methods))

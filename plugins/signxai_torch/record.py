@@ -80,18 +80,18 @@ class Run(TorchFunctionMode):
     ) -> Any:
         """Run one PyTorch function for the model."""
         kwargs = kwargs or {}
-        name = vocabulary.raw_name(func)
-        if vocabulary.is_metadata(func, name):
+        known = vocabulary.facts(func)
+        if known.is_metadata:
             return func(*args, **kwargs)
-        self.last = vocabulary.canonical(name)
+        self.last = known.canonical
         seen = tensors_of((args, kwargs))
         for tensor in seen:
             self._look(tensor)
         if kwargs.get("out") is not None:
             raise self.unsupported("out= is not supported; use the returned tensor")
-        if vocabulary.is_assignment(func):
-            return assign(self, name, *args)
-        if vocabulary.is_inplace(name):
+        if known.is_assignment:
+            return assign(self, known.name, *args)
+        if known.is_inplace:
             return run_inplace(self, func, args, kwargs)
         if self.last in vocabulary.LIKE:
             seen = seen[:1]  # of the second argument only type and shape count

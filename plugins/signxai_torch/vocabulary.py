@@ -7,8 +7,11 @@ recorded with the kind ``other``: gradients go through it, LRP asks for a rule.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import attrs
 
 from signxai_core.specs.composites import Kind
 
@@ -134,16 +137,46 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
 _SYNONYMS = {"self": "input", "mat1": "input", "mat2": "other", "axis": "dim", "x": "input", "vec": "other"}
 
 
-def raw_name(func: Callable[..., Any]) -> str:
-    """Return the function's own name; that of the property for ``__get__``."""
+@attrs.frozen
+class Facts:
+    """What a function's name says.
+
+    Parameters
+    ----------
+    name
+        The function's own name; that of the property for ``__get__``.
+    canonical
+        One name for a function, its in-place form and its operator.
+    is_metadata
+        A call reads a fact about the tensor object.
+    is_assignment
+        A call sets a property of a tensor.
+    is_inplace
+        A call writes its result into its first argument.
+    """
+
+    name: str
+    canonical: str
+    is_metadata: bool
+    is_assignment: bool
+    is_inplace: bool
+
+
+@functools.lru_cache(maxsize=1024)
+def facts(func: Callable[..., Any]) -> Facts:
+    """Return what a function's name says."""
+    name = _raw_name(func)
+    return Facts(name, canonical(name), _is_metadata(func, name), _is_assignment(func), _is_inplace(name))
+
+
+def _raw_name(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", type(func).__name__)
     if name in ("__get__", "__set__"):
         name = getattr(getattr(func, "__self__", None), "__name__", name)
     return str(name)
 
 
-def is_assignment(func: Callable[..., Any]) -> bool:
-    """Return whether a call sets a property of a tensor."""
+def _is_assignment(func: Callable[..., Any]) -> bool:
     return getattr(func, "__name__", "") == "__set__"
 
 
@@ -156,11 +189,10 @@ def canonical(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def is_metadata(func: Callable[..., Any], name: str) -> bool:
-    """Return whether a call reads a fact about the tensor object."""
+def _is_metadata(func: Callable[..., Any], name: str) -> bool:
     if getattr(func, "__name__", "") == "__get__":
         return name not in _VIEWS
-    if is_assignment(func):
+    if _is_assignment(func):
         return name == "requires_grad"
     return name in METADATA
 
@@ -171,8 +203,7 @@ _INPLACE_OPERATORS = frozenset(
 )
 
 
-def is_inplace(name: str) -> bool:
-    """Return whether a function writes its result into its first argument."""
+def _is_inplace(name: str) -> bool:
     if name in _INPLACE_OPERATORS:
         return True
     return name.endswith("_") and not name.endswith("__")

@@ -24,6 +24,7 @@ from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sig
 from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
 
+_NOTHING = (ZERO, Mix(0, 0))
 #: How much larger than input and output a weight has to be for pulling several arrays at once to pay.
 _HEAVY = 16
 
@@ -204,11 +205,14 @@ class Linear:
         up, down = (self.backend.asarray(np.asarray(slope), x) for slope in (cell.positive, cell.negative))
         return self.backend.where(x >= 0, up, down)
 
-    def times(self, pulled: Array, factor: Array | float) -> Array:
-        """Return something that :meth:`pull` returned, and that is not used again, times a factor."""
+    def times(self, pulled: Array, factor: Array | float, *, is_own: bool = False) -> Array:
+        """Return something that :meth:`pull` returned, and that is not used again, times a factor.
+
+        ``is_own``: what it was pulled from is not used again either.
+        """
         if isinstance(factor, float) and factor == 1:
             return pulled
-        if self.makes_arrays:
+        if self.makes_arrays or (is_own and pulled.shape == getattr(factor, "shape", None)):
             pulled *= factor
             return pulled
         return pulled * factor
@@ -301,7 +305,7 @@ class Linear:
     def bias(self, cell: WeightCell) -> Array | None:
         """Return ``cell(b)``, if there is a bias that it leaves."""
         bias = self._fold()[1]
-        if bias is None or cell in (ZERO, Mix(0, 0)):
+        if bias is None or cell in _NOTHING:
             return None
         return apply_weight_cell(self.backend, cell, bias)
 

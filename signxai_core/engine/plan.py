@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fnmatch import fnmatchcase
 
 import attrs
@@ -10,7 +11,7 @@ from signxai_core.engine.backend import Operation, Recording
 from signxai_core.engine.fit import check_fit
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
-from signxai_core.specs.composites import Composite, Position
+from signxai_core.specs.composites import Composite, Position, Where
 from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
 
 #: Without an entry these get their exact VJP: they only move values.
@@ -175,7 +176,7 @@ def _match(
             if entry.where.matches(
                 kind=operation.kind, function=operation.function, positions=positions, path=operation.path
             ):
-                rule, why = entry.rule, str(entry.where)
+                rule, why = entry.rule, _shown(entry.where)
                 break
     if rule is None and operation.kind in ROUTING:
         return Exact(), "routes values"
@@ -185,6 +186,11 @@ def _match(
         return Linearised(), "strict=False"
     check_fit(rule, operation, recording, why)
     return rule, why
+
+
+@functools.lru_cache(maxsize=1024)
+def _shown(where: Where) -> str:
+    return str(where)
 
 
 def _no_rule(operation: Operation) -> str:

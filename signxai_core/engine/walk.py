@@ -37,10 +37,16 @@ class Stream:
     members: tuple[int, ...]
     relevance: dict[int, Array]
 
-    def add(self, tensor: int, array: Array) -> None:
-        """Add relevance that arrives at a tensor."""
+    def add(self, tensor: int, array: Array, *, is_own: bool) -> None:
+        """Add relevance that arrives at a tensor; an array that nobody else has may be written to."""
         known = self.relevance.get(tensor)
-        self.relevance[tensor] = array if known is None else known + array
+        if known is None:
+            self.relevance[tensor] = array
+        elif is_own:
+            array += known
+            self.relevance[tensor] = array
+        else:
+            self.relevance[tensor] = known + array
 
 
 def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
@@ -230,7 +236,8 @@ class Walk:
                 split = len(by_rules) > 1
                 steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
         linear = Linear(self.backend, self.structure, group, uses=_uses(steps))
-        jobs = {stream: rules[0] for stream, rules in steps if _is_job(rules)} if linear.prefers_many else {}
+        together = len(steps) > 1 and linear.prefers_many
+        jobs = {stream: rules[0] for stream, rules in steps if _is_job(rules)} if together else {}
         if jobs:
             self._together(jobs, group, linear)
         for stream, rules in steps:
@@ -245,13 +252,14 @@ class Walk:
             (relevance,) = self._take(stream, group.outputs)
             jobs.append(Job(rule, relevance, self._rectified(stream, group.outputs[0])))
         for stream, relevances in zip(rules, propagate_rules(linear, jobs), strict=True):
-            self._give(stream, group.inputs, relevances)
+            self._give(stream, group.inputs, relevances, are_own=linear.makes_arrays)
 
     def _step(self, stream: Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
         if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):
             relevance = self._take(stream, group.outputs)[0]
             relevances = _linear(linear, rules[0], relevance, self._rectified(stream, group.outputs[0]))
-            self._give(stream, group.inputs, relevances)
+            is_value = isinstance(rules[0], Rule)  # what a function returns may be anything
+            self._give(stream, group.inputs, relevances, are_own=is_value and linear.makes_arrays)
             return
         for operation, rule in zip(reversed(group.operations), reversed(rules), strict=True):
             arrived = self._take(stream, operation.outputs)
@@ -292,9 +300,11 @@ class Walk:
             self._capture(stream, tensor, relevance)
         return taken
 
-    def _give(self, stream: Stream, tensors: Sequence[int], relevances: Sequence[Array]) -> None:
+    def _give(
+        self, stream: Stream, tensors: Sequence[int], relevances: Sequence[Array], *, are_own: bool = False
+    ) -> None:
         for tensor, relevance in zip(tensors, relevances, strict=True):
-            stream.add(tensor, relevance)
+            stream.add(tensor, relevance, is_own=are_own)
 
     def _capture(self, stream: Stream, tensor: int, relevance: Array | None) -> None:
         if relevance is not None and (tensor in self.captures or tensor == self.structure.recording.input):
