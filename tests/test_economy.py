@@ -111,7 +111,7 @@ def test_what_streams_pull_alike_is_pulled_at_once(counted):
 @pytest.mark.parametrize("axes", [0, 1, 2, 3])
 def test_streams_that_are_pulled_together_are_the_reference(monkeypatch, axes, heavy):
     """For every kind of weight, padding, strides and groups, whether it is large or not."""
-    monkeypatch.setattr("signxai_core.engine.linear._HEAVY", heavy)
+    monkeypatch.setattr("signxai_core.engine.structure._HEAVY", heavy)
     draw = np.random.default_rng(axes)
     if axes:
         kernel = (3,) * axes

@@ -206,7 +206,7 @@ def test_max_pooling_with_ties_is_the_same_in_float32(monkeypatch):
 @pytest.mark.parametrize("memory", [None, 1])
 @pytest.mark.parametrize("heavy", [0, 10**9])
 def test_streams_go_together_or_apart(monkeypatch, heavy, memory):
-    monkeypatch.setattr("signxai_core.engine.linear._HEAVY", heavy)
+    monkeypatch.setattr("signxai_core.engine.structure._HEAVY", heavy)
     methods = [
         "lrp_epsilon_0_1",
         "lrp_epsilon_0_5",

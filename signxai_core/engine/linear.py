@@ -7,7 +7,6 @@ bias, ``z`` its output before any activation, ``t`` what is pulled back.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,17 +15,14 @@ import numpy as np
 
 from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.folding import DIAGONAL, fold, scale_behind
-from signxai_core.engine.mapping import apply_mix, apply_weight_cell, sign_of
+from signxai_core.engine.mapping import apply_mix, apply_weight_cell, scales, sign_of
 from signxai_core.engine.placing import at_input
 from signxai_core.engine.structure import Group, Structure, is_wide
-from signxai_core.errors import PlanError
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
 from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
 
 _NOTHING = (ZERO, Mix(0, 0))
-#: How much larger than input and output a weight has to be for pulling several arrays at once to pay.
-_HEAVY = 16
 
 
 def _scaled(array: Array, factor: float) -> Array:
@@ -86,7 +82,7 @@ class Linear:
 
     def _restricted(self, parts: Iterator[tuple[slice, Array]], bias: Array | None) -> Iterator[tuple[slice, Linear]]:
         for units, weight in parts:
-            part = Linear(self.backend, self.structure, self.group, units)
+            part = Linear(self.backend, self.structure, self.group, units, Counter(self.uses))
             part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]
             yield units, part
 
@@ -232,11 +228,11 @@ class Linear:
     def pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
         """Return the vector-Jacobian product of the map with weight ``cell(W)``, one array per input."""
         core = self.group.core
-        if "weight" in core.parameters and core.kind not in DIAGONAL:
+        if "weight" in core.parameters:
             return self.pull_many(cell, [t])[0]
         if core.kind in DIAGONAL:
             return (t * self._weight(cell),)
-        up, down = self._scales(cell)
+        up, down = scales(core, cell)
         pulled = self.backend.pull(core, None, t)
         signs = core.signs or (1,) * len(pulled)
         return tuple(_scaled(p, up if sign > 0 else down) for p, sign in zip(pulled, signs, strict=True))
@@ -256,22 +252,13 @@ class Linear:
                 pulled = [self.backend.vjp(operation, (array,))[0] for array in pulled]
         return [(array,) for array in pulled]
 
-    @property
-    def prefers_many(self) -> bool:
-        """Whether several arrays are pulled together faster: where what takes time is to read the weight."""
-        core, recording = self.group.core, self.structure.recording
-        if "weight" not in core.parameters or core.kind in DIAGONAL:
-            return False
-        largest = max(math.prod(recording.shape(tensor)) for tensor in (*self.group.inputs, *self.group.outputs))
-        return bool(math.prod(core.parameters["weight"].shape) >= _HEAVY * largest)
-
     def forward(self, mapped: Sequence[Array], cell: WeightCell) -> Array:
         """Return the map with weight ``cell(W)`` of inputs, without bias."""
         core = self.group.core
         if core.kind in DIAGONAL:
             return mapped[0] * self._weight(cell)
         if "weight" not in core.parameters:
-            up, down = self._scales(cell)
+            up, down = scales(core, cell)
             signs = core.signs or (1,) * len(mapped)
             scaled = [_scaled(m, up if sign > 0 else down) for m, sign in zip(mapped, signs, strict=True)]
             return self.backend.linear(core, scaled, None)
@@ -282,16 +269,6 @@ class Linear:
             if operation.padding:
                 (x,) = self.backend.apply(operation, (x,))
         return x
-
-    def _scales(self, cell: WeightCell) -> tuple[float, float]:
-        """Return factors of positive and negative coefficients of an operation without weights."""
-        if not isinstance(cell, Mix):
-            raise PlanError(
-                f"a rule that replaces the weights by {cell.formula('W')!r} cannot be applied to "
-                f"{self.group.core.label}, which has no weights; give operations of kind "
-                f"{self.group.core.kind!r} another rule"
-            )
-        return cell.positive, cell.negative
 
     def _weight(self, cell: WeightCell) -> Array:
         if cell not in self._weights:

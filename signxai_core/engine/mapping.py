@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from signxai_core.errors import PlanError
 from signxai_core.specs.cells import Cell, Constant, Mix, Square, WeightCell
 
 if TYPE_CHECKING:
-    from signxai_core.engine.backend import Backend
+    from signxai_core.engine.backend import Backend, Operation
 
 Array = Any
 
@@ -32,6 +33,16 @@ def apply_weight_cell(backend: Backend, cell: WeightCell, v: Array) -> Array:
     if isinstance(cell, Mix):
         return apply_mix(backend, cell, v)
     return v * v if isinstance(cell, Square) else backend.full_like(v, cell.value)
+
+
+def scales(operation: Operation, cell: WeightCell) -> tuple[float, float]:
+    """Return factors of positive and negative coefficients of an operation without weights."""
+    if not isinstance(cell, Mix):
+        raise PlanError(
+            f"a rule that replaces the weights by {cell.formula('W')!r} cannot be applied to {operation.label}, "
+            f"which has no weights; give operations of kind {operation.kind!r} another rule"
+        )
+    return cell.positive, cell.negative
 
 
 def sign_of(cell: Cell) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.linear import Linear
+from signxai_core.engine.structure import is_heavy
 from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.cells import KEEP, Cell, WeightCell
 from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
@@ -72,7 +73,7 @@ def _maps_outputs_alone(rule: Rule) -> bool:
 def _together(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
     """Return :func:`propagate_rules` without parting the output: what jobs pull alike is pulled at once."""
     runs = [_propagate(linear, job) for job in jobs]
-    if len(runs) < 2 or not linear.prefers_many:
+    if len(runs) < 2 or not is_heavy(linear.structure.recording, linear.group):
         return [_alone(linear, run) for run in runs]
     results: list[tuple[Array, ...]] = [()] * len(runs)
     asked: dict[WeightCell, list[tuple[int, Array]]] = {}

@@ -15,8 +15,9 @@ import attrs
 from signxai_core.engine.backend import Array, Recording
 from signxai_core.engine.check import without_head
 from signxai_core.engine.compiler import Compiler
+from signxai_core.engine.streams import Stream, batched
 from signxai_core.engine.structure import analyse
-from signxai_core.engine.walk import Stream, Walk
+from signxai_core.engine.walk import Walk
 
 #: Visits of streams to groups in one stage; the walk of one method is rarely cut.
 _VISITS = 400
@@ -94,7 +95,7 @@ def run_in_stages(
         if not position:
             walk.finish(streams)
             continue
-        batches = walk.batches(streams, position, memory)
+        batches = batched(walk.structure, streams, position, memory)
         if len(batches) > 1:
             pending += [(batch, position, left) for batch, left in reversed(batches)]
             continue
@@ -118,7 +119,7 @@ def _stage(
     own = Walk(walk.backend, structure, walk.assignments, walk.captures)
     streams, groups, visits = cut.filled(arrays), cut.groups, 0
     while groups and (
-        visits == 0 or (visits + len(streams) <= _VISITS and len(own.batches(streams, groups, memory)) == 1)
+        visits == 0 or (visits + len(streams) <= _VISITS and len(batched(structure, streams, groups, memory)) == 1)
     ):
         groups -= 1
         streams = own.visit(groups, streams)

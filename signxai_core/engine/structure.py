@@ -24,6 +24,8 @@ _KEEPS_SIGN = frozenset({"max_pooling", "average_pooling", "interpolation", "dro
 #: An output may be taken as the difference of two others where each sums this many products or more
 #: (with few, one of them can be so small that the difference is rounding) with this rounding or less.
 _WIDE, _PRECISE = 64, 2.0**-23
+#: How many times larger than input and output a heavy weight is.
+_HEAVY = 16
 #: What may lie between the input and the first linear operation.
 _BEFORE_FIRST = frozenset({"shape", "dropout"}) | _AFFINE
 
@@ -141,6 +143,15 @@ def is_wide(recording: Recording, core: Operation) -> bool:
         return False
     outputs = recording.shape(core.outputs[0])[core.channel_axis]
     return bool(math.prod(weight.shape) >= _WIDE * outputs)
+
+
+def is_heavy(recording: Recording, group: Group) -> bool:
+    """Return whether what takes time is to read the weight, so that several arrays are best pulled at once."""
+    weight = group.core.parameters.get("weight")
+    if weight is None:
+        return False
+    largest = max(math.prod(recording.shape(tensor)) for tensor in (*group.inputs, *group.outputs))
+    return bool(math.prod(weight.shape) >= _HEAVY * largest)
 
 
 def _is_channelwise(recording: Recording, operation: Operation, axis: int) -> bool:

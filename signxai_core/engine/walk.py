@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 import attrs
@@ -25,28 +25,10 @@ from signxai_core.engine.propagate import (
     propagate_normalisation,
     propagate_rules,
 )
-from signxai_core.engine.structure import Group, Structure
+from signxai_core.engine.streams import Stream, batched
+from signxai_core.engine.structure import Group, Structure, is_heavy
 from signxai_core.engine.ties import reads_rectified, untied
 from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, NormalisationRule, Pass, Rule, Term
-
-
-@attrs.define(eq=False)
-class Stream:
-    """Relevance by tensor id, for the queries in ``members``."""
-
-    members: tuple[int, ...]
-    relevance: dict[int, Array]
-
-    def add(self, tensor: int, array: Array, *, is_own: bool) -> None:
-        """Add relevance that arrives at a tensor; an array that nobody else has may be written to."""
-        known = self.relevance.get(tensor)
-        if known is None:
-            self.relevance[tensor] = array
-        elif is_own:
-            array += known
-            self.relevance[tensor] = array
-        else:
-            self.relevance[tensor] = known + array
 
 
 def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
@@ -126,7 +108,7 @@ class Walk:
     def _descend(self, streams: list[Stream], position: int, memory: float, *, consume: bool) -> None:
         """Take streams from where the groups before ``position`` are still to be visited to the input."""
         while position:
-            batches = self.batches(streams, position, memory)
+            batches = batched(self.structure, streams, position, memory)
             if len(batches) > 1:
                 streams.clear()  # so that what a batch holds is freed with it
                 while batches:
@@ -141,33 +123,6 @@ class Walk:
                 self._release_visited(self.structure.groups[position])
             self.step(sum(len(stream.members) for stream in streams))
         self.finish(streams)
-
-    def batches(self, streams: Sequence[Stream], position: int, memory: float) -> list[tuple[list[Stream], float]]:
-        """Return which streams go on together from the group before ``position``, and what memory they have.
-
-        In a group, a stream holds three arrays of the largest size there (relevance, quotient, product) and
-        what waits for other groups; streams that wait for their turn hold their relevance.
-        """
-        if len(streams) == 1:
-            return [(list(streams), memory)]
-        recording, group = self.structure.recording, self.structure.groups[position - 1]
-
-        def numbers(tensors: Iterable[int]) -> list[int]:
-            return [math.prod(recording.shape(tensor)) for tensor in tensors]
-
-        own = {tensor for operation in group.operations for tensor in (*operation.inputs, *operation.outputs)}
-        largest = max(numbers(own))
-        waiting = sum(sum(numbers(stream.relevance)) for stream in streams)
-        found: list[tuple[list[Stream], float]] = []
-        held = 0
-        for stream in streams:
-            waiting -= sum(numbers(stream.relevance))
-            held += 3 * largest + sum(numbers(stream.relevance.keys() - own))
-            if not found or held + waiting > memory:
-                found.append(([], memory))
-                held = 3 * largest + sum(numbers(stream.relevance.keys() - own))
-            found[-1] = [*found[-1][0], stream], memory - waiting
-        return found
 
     def _release_unread(self, position: int) -> None:
         """Release what no query asks for: the inside of a group taken in one step, and z where max(z, 0) does.
@@ -236,7 +191,7 @@ class Walk:
                 split = len(by_rules) > 1
                 steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
         linear = Linear(self.backend, self.structure, group, uses=_uses(steps))
-        together = len(steps) > 1 and linear.prefers_many
+        together = len(steps) > 1 and is_heavy(self.structure.recording, group)
         jobs = {stream: rules[0] for stream, rules in steps if _is_job(rules)} if together else {}
         if jobs:
             self._together(jobs, group, linear)
