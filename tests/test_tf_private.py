@@ -127,7 +127,8 @@ def test_a_convolution_that_tensorflow_gets_wrong(size):
     def output(dtype):
         return tf.nn.convolution(x.astype(dtype), weight.astype(dtype), strides).numpy()
 
-    assert np.abs(output("float32") - output("float64")).max() > 0.1
+    # What it reads outside the input may be anything, NaN too.
+    assert not np.allclose(output("float32"), output("float64"), atol=0.1)
     node = net.Conv(name="conv", weight=np.moveaxis(weight, (-1, -2), (0, 1)), stride=strides)
     network = net.Network([node], (1, *size))
     assert "is wrong on a CPU" in lacking.absent(network, "float32")

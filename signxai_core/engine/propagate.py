@@ -140,8 +140,9 @@ def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array])
     if rule.times is not None:
         parts = [linear.times(part, linear.slope(x, index)) for x, part in pulled.items()]
         return linear.times(functools.reduce(linear.added, parts), linear.mapped(rule.times, index))
-    is_last = index == len(linear.x) - 1
-    parts = [linear.times(part, linear.mapped(x, index), is_own=is_last) for x, part in pulled.items()]
+    # A sum pulls the quotient itself to its inputs, of which the last may have it; others pull views of it.
+    is_own = linear.group.core.kind == "sum" and index == len(linear.x) - 1
+    parts = [linear.times(part, linear.mapped(x, index), is_own=is_own) for x, part in pulled.items()]
     return functools.reduce(linear.added, parts) if parts else linear.backend.full_like(linear.x[index], 0.0)
 
 
