@@ -186,10 +186,10 @@ def explain(  # noqa: PLR0913 - what a call may ask for, by name
         Samples that are explained at a time; by default all. A sample's map does not depend on it. A
         function as target then gets the outputs of that many samples.
     max_memory
-        Bytes that the walk may hold besides the recorded model: methods that share little are walked
-        one after the other, and sampled inputs in small batches. By default a walk holds as much as
-        the recorded model, or 64 MiB, and sampled inputs 512 MiB; one method, or one sampled input, is
-        always taken.
+        Bytes that the walk may hold besides the recorded model: methods go on one after the other from
+        where they would hold more together, and sampled inputs in small batches. By default a walk
+        holds as much as the recorded model, or 64 MiB, and sampled inputs 512 MiB; one method, or one
+        sampled input, is always taken.
     **parameters
         The method's parameters (``mu``, ``epsilon``, ``steps``, ``samples``, ``noise``, ``random_state``,
         ``baseline``, ``low``, ``high``, ``last_conv``, ...).
