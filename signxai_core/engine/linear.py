@@ -51,7 +51,7 @@ class Linear:
     _z: Array | None = attrs.field(default=None, init=False)
     _rests: bool = attrs.field(default=False, init=False)
     _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
-    _outputs: dict[tuple[Term, bool], Array] = attrs.field(factory=dict, init=False)
+    _outputs: dict[tuple[Term, bool, int], Array] = attrs.field(factory=dict, init=False)
     _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
 
     @property
@@ -67,11 +67,6 @@ class Linear:
             self._z = z if self.units is None else z[..., self.units]
         return self._z
 
-    @property
-    def padded_x(self) -> tuple[Array, ...]:
-        """The inputs with the group's zero padding, without its scaling."""
-        return tuple(self._pad(x) for x in self.x)
-
     def parts(self) -> Iterator[tuple[slice, Linear]] | None:
         """Return this map by slices of the output, where the backend finds its weight too large."""
         if self.group.core.kind != "dense":
@@ -86,16 +81,16 @@ class Linear:
             part._folded = weight, bias if bias is None or bias.shape[-1] == 1 else bias[..., units]
             yield units, part
 
-    def output(self, term: Term, rectified: Array | None = None) -> Array:
-        """Return ``f(x_cell(x); weight_cell(W), bias_cell(b))``, without the term's sign.
+    def output(self, term: Term, rectified: Array | None, sign: int) -> Array:
+        """Return ``f(x_cell(x); weight_cell(W), bias_cell(b))`` times a sign, without the term's own.
 
         With ``rectified``, ``max(z, 0)``, the output is wanted only where that is not 0, and z itself
         is not touched.
         """
-        key = term, rectified is not None
+        key = term, rectified is not None, sign
         if key in self._outputs:
             return self._outputs[key]
-        output = self._compute(term, rectified)
+        output = self._compute(term, rectified, sign)
         if self._rests or self.uses[term] > 1:
             self._outputs[key] = output
         return output
@@ -122,12 +117,12 @@ class Linear:
         """Return whether the term's mapped input is known to be 0, whatever the data."""
         return term.x == ZERO or (isinstance(term.x, Mix) and term.x.positive == 0 and self._is_non_negative)
 
-    def is_positive(self, share: Share) -> bool:
-        """Return whether the outputs of a share's terms sum to no negative number, by its cells."""
-        return all(
-            self._sign_of(term) * term.sign > 0 and (self.bias(term.bias) is None or sign_of(term.bias) * term.sign > 0)
-            for term in share.terms
-        )
+    def sign_of(self, share: Share) -> int:
+        """Return the sign that the sum of a share's terms cannot but have, by its cells; 0 where it may have both."""
+        signs = {self._sign_of(term) * term.sign for term in share.terms}
+        if signs in ({1}, {-1}):  # else nobody asks for a bias, which may have to be folded
+            signs |= {sign_of(term.bias) * term.sign for term in share.terms if self.bias(term.bias) is not None}
+        return signs.pop() if len(signs) == 1 else 0
 
     def _sign_of(self, term: Term) -> int:
         """Return the sign of all numbers that a term multiplies, 0 where they may have both."""
@@ -138,23 +133,26 @@ class Linear:
     def _is_non_negative(self) -> bool:
         return self.structure.non_negative.issuperset(self.group.inputs)
 
-    def _compute(self, term: Term, rectified: Array | None) -> Array:
+    def _compute(self, term: Term, rectified: Array | None, sign: int) -> Array:
         if self.is_whole(term):
-            return self.z if rectified is None else rectified
-        rest = self._rest(term, rectified) if self._is_x(term.x) else None
+            z = self.z if rectified is None else rectified
+            return z if sign > 0 else -z
+        rest = self._rest(term, rectified, sign) if self._is_x(term.x) else None
         if rest is not None:
             return rest
         bias = self.bias(term.bias)
         if self.vanishes(term):
             nothing = self.backend.full_like(self.z if rectified is None else rectified, 0.0)
-            return nothing if bias is None else nothing + bias
+            return nothing if bias is None else nothing + sign * bias
         mapped = [self.mapped(term.x, index) for index in range(len(self.x))]
         z = self.forward(mapped, term.weight)
         if bias is not None:
             z += bias  # a new array, whatever the framework: operations with a bias have weights
+        if sign < 0:
+            z *= sign
         return z
 
-    def _rest(self, term: Term, rectified: Array | None) -> Array | None:
+    def _rest(self, term: Term, rectified: Array | None, sign: int) -> Array | None:
         """Return what a known output leaves of z, where that is the term's: ``x W⁻ + b⁻ = z − (x W⁺ + b⁺)``."""
         if (
             not isinstance(term.weight, Mix)
@@ -162,8 +160,8 @@ class Linear:
             or not is_wide(self.structure.recording, self.group.core)
         ):
             return None
-        for (known, is_partial), output in self._outputs.items():
-            if is_partial and rectified is None:
+        for (known, is_partial, known_sign), output in self._outputs.items():
+            if known_sign < 0 or (is_partial and rectified is None):
                 continue
             if not (isinstance(known.weight, Mix) and isinstance(known.bias, Mix) and self._is_x(known.x)):
                 continue
@@ -171,7 +169,8 @@ class Linear:
                 both = term.bias.added(known.bias)
                 bias = self.bias(Mix(both.positive - 1, both.negative - 1))
                 z = self.z if rectified is None else rectified
-                return z - output if bias is None else z - output + bias
+                rest = z - output if sign > 0 else output - z
+                return rest if bias is None else rest + sign * bias
         return None
 
     def _is_x(self, cell: Cell) -> bool:
@@ -262,9 +261,10 @@ class Linear:
             signs = core.signs or (1,) * len(mapped)
             scaled = [_scaled(m, up if sign > 0 else down) for m, sign in zip(mapped, signs, strict=True)]
             return self.backend.linear(core, scaled, None)
-        return self.backend.linear(core, [self._pad(mapped[0])], self._weight(cell))
+        return self.backend.linear(core, [self.pad(mapped[0])], self._weight(cell))
 
-    def _pad(self, x: Array) -> Array:
+    def pad(self, x: Array) -> Array:
+        """Return an input with the group's zero padding, without its scaling."""
         for operation in self.group.pre:
             if operation.padding:
                 (x,) = self.backend.apply(operation, (x,))

@@ -72,8 +72,9 @@ def _maps_outputs_alone(rule: Rule) -> bool:
 
 def _together(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
     """Return :func:`propagate_rules` without parting the output: what jobs pull alike is pulled at once."""
-    runs = [_propagate(linear, job) for job in jobs]
-    if len(runs) < 2 or not is_heavy(linear.structure.recording, linear.group):
+    apart = len(jobs) < 2 or not is_heavy(linear.structure.recording, linear.group)
+    runs = [_propagate(linear, job, alone=apart) for job in jobs]
+    if apart:
         return [_alone(linear, run) for run in runs]
     results: list[tuple[Array, ...]] = [()] * len(runs)
     asked: dict[WeightCell, list[tuple[int, Array]]] = {}
@@ -109,24 +110,31 @@ def _alone(linear: Linear, run: _Steps) -> tuple[Array, ...]:
         return found
 
 
-def _propagate(linear: Linear, job: Job) -> _Steps:
+def _propagate(linear: Linear, job: Job, *, alone: bool) -> _Steps:
+    """Propagate one job; ``alone``: no other one is on its way, which may still need the outputs that both have."""
     rule, rectified = job.rule, job.rectified
     # With max(z, 0), no relevance is where z < 0.
     shares = [share for share in rule.shares if rectified is None or share.gate != "negative"]
     linear.begin(rule)
-    sums = [_sum(linear, share, rectified) for share in shares]
+    # Without stabiliser, a sum that cannot be positive is taken negated: then no sign has to be looked at.
+    signs = [linear.sign_of(share) for share in shares]
+    flips = [-1 if sign < 0 and rule.stabiliser == Stabiliser() else 1 for sign in signs]
+    sums = [_sum(linear, share, rectified, flip) for share, flip in zip(shares, flips, strict=True)]
     linear.finish(rule)
     pulled: dict[Cell, Sequence[Array]] = {}  # by the term's x, which they are still to be multiplied with
     for share in shares:
         z, is_own = sums.pop(0)
-        is_free = is_own and not linear.keeps(z) and all(z is not other for other, _ in sums)
-        t = _quotient(linear, rule.stabiliser, share, z, job.relevance, rectified, is_free=is_free)
-        del z
+        sign, flip = signs.pop(0), flips.pop(0)
+        is_free = alone and is_own and not linear.keeps(z) and all(z is not other for other, _ in sums)
+        positive = sign * flip > 0 or (rectified is not None and z is rectified)
+        relevance = _gated(linear, share, job.relevance) if rectified is None else job.relevance
+        t = _quotient(linear, rule.stabiliser, z, relevance, rectified, positive=positive, is_free=is_free)
+        del z, relevance
         for term in share.terms:
             if rule.times is None and linear.vanishes(term):
                 continue
             found = yield term.weight, t
-            parts = [linear.times(part, share.weight * term.sign) for part in found]
+            parts = [linear.times(part, share.weight * term.sign * flip) for part in found]
             known = pulled.get(term.x)
             pulled[term.x] = parts if known is None else [linear.added(a, b) for a, b in zip(known, parts, strict=True)]
         del t
@@ -146,41 +154,47 @@ def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array])
     return functools.reduce(linear.added, parts) if parts else linear.backend.full_like(linear.x[index], 0.0)
 
 
-def _sum(linear: Linear, share: Share, rectified: Array | None) -> tuple[Array, bool]:
-    """Return ``Σ_term sign · z_term``, and whether it is an array that was made for that."""
+def _sum(linear: Linear, share: Share, rectified: Array | None, flip: int) -> tuple[Array, bool]:
+    """Return ``flip · Σ_term sign · z_term``, and whether it is an array that was made for that."""
     z: Array | None = None
     is_own = False
     for term in share.terms:
-        if z is not None and linear.vanishes(term) and linear.bias(term.bias) is None:
-            continue
-        output = linear.output(term, rectified)
+        sign = flip * term.sign
         if z is None:
-            is_own = term.sign < 0 or (linear.makes_arrays and not linear.is_whole(term))
-            z = output if term.sign > 0 else -output
-        elif is_own and not linear.keeps(z):
-            z += output if term.sign > 0 else -output
+            z = linear.output(term, rectified, sign)
+            is_own = sign < 0 or (linear.makes_arrays and not linear.is_whole(term))
+            continue
+        if linear.vanishes(term) and linear.bias(term.bias) is None:
+            continue
+        output = linear.output(term, rectified, 1)
+        if is_own and not linear.keeps(z):
+            z += output if sign > 0 else -output
         else:
             is_own = True
-            z = z + output if term.sign > 0 else z - output
+            z = z + output if sign > 0 else z - output
     return z, is_own
+
+
+def _gated(linear: Linear, share: Share, relevance: Array) -> Array:
+    """Return ``gate(z) · R``."""
+    if share.gate == "all":
+        return relevance
+    is_open = linear.z > 0 if share.gate == "positive" else linear.z < 0
+    return linear.backend.where(is_open, relevance, number(linear.backend, 0.0, relevance))
 
 
 def _quotient(
     linear: Linear,
     stabiliser: Stabiliser,
-    share: Share,
     z: Array,
     relevance: Array,
     rectified: Array | None,
     *,
+    positive: bool,
     is_free: bool,
 ) -> Array:
-    """Return ``gate(z) · R / stabilise(z)``, in the memory of ``z`` if that is free."""
+    """Return ``R / stabilise(z)``, in the memory of ``z`` if that is free; ``positive``: ``z`` is never negative."""
     backend = linear.backend
-    if share.gate != "all" and rectified is None:
-        open_gate = linear.z > 0 if share.gate == "positive" else linear.z < 0
-        relevance = backend.where(open_gate, relevance, number(backend, 0.0, relevance))
-    positive = linear.is_positive(share) or (rectified is not None and z is rectified)
     if stabiliser.scale == "absolute":
         return backend.quotient(relevance, z, stabiliser.epsilon, positive=positive, is_free=is_free)
     stabilised = _stabilised(linear, stabiliser, z, rectified, positive=positive)
@@ -197,7 +211,7 @@ def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, rectified: Arr
     backend = linear.backend
     size = _rows(linear, z) if positive else backend.abs(_rows(linear, z))
     if stabiliser.scale == "std":
-        size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.padded_x[0]), 1)
+        size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.pad(linear.x[0])), 1)
     else:
         largest = backend.largest(_rows(linear, linear.z if z is rectified else z), 1)
         size = backend.maximum(size, stabiliser.epsilon * largest)
