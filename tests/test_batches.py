@@ -8,6 +8,8 @@ import torch
 from nets import Branching
 
 import signxai_core as sx
+from signxai_core.engine.streams import Stream, batched
+from signxai_core.engine.structure import analyse
 from signxai_core.engine.walk import Walk
 from signxai_core.errors import ParameterError, TargetError
 from signxai_torch.backend import TorchBackend
@@ -76,6 +78,24 @@ def test_little_memory_walks_trunks_one_after_the_other(model, arguments, monkey
     sx.explain_many(model, arguments["x"], names, max_memory=1, progress=lambda *at: steps.append(at))
     assert visits == [(last, 1), *((at, 1) for _ in range(3) for at in reversed(range(last)))]
     assert steps[-1] == (5 * (last + 1), 5 * (last + 1))
+
+
+@pytest.mark.parametrize(
+    ("memory", "batches"),
+    [
+        (36, [(3, 36)]),  # each holds three times the larger side of the layer, 4
+        (35, [(2, 32), (1, 35)]),  # while the others wait with the 3 numbers at the output
+        (26, [(1, 20), (2, 26)]),
+        (0, [(1, -6), (1, -3), (1, 0)]),
+    ],
+)
+def test_streams_that_wait_count_for_the_bound(memory, batches):
+    recording = TorchBackend().record(torch.nn.Linear(4, 3).double(), torch.zeros(1, 4, dtype=torch.double))
+    structure = analyse(recording)
+    streams = [Stream((member,), {recording.output: None}) for member in range(3)]
+    found = batched(structure, streams, len(structure.groups), memory)
+    assert [(len(batch), left) for batch, left in found] == batches
+    assert [stream for batch, _ in found for stream in batch] == streams
 
 
 def test_sampled_inputs_follow_the_memory(model, arguments, monkeypatch):

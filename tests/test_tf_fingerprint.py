@@ -34,6 +34,8 @@ def above(limit):
 class Settings:
     def __init__(self):
         self.rates = {"low": 0.1, "high": (0.5, [2])}
+        self.pair = ([one, two], [one])
+        self.history = [one]  # what Keras calls so is another thing
         self.kept = []
 
 
@@ -61,7 +63,10 @@ CHANGES = {
     "key": lambda net: net.settings.rates.update(new=1),
     "nested": lambda net: net.settings.rates["high"][1].append(3),
     "number": lambda net: setattr(net.dense, "units", 3),
+    "boundary": lambda net: net.settings.pair[1].insert(0, net.settings.pair[0].pop()),
     "attribute": lambda net: setattr(net.settings, "more", None),
+    "name": lambda net: vars(net.settings).update(spare=vars(net.settings).pop("kept")),
+    "history": lambda net: net.settings.history.append(two),
     "closure": lambda net: _change(net, 4),
     "partial": lambda net: setattr(net, "part", functools.partial(two, slope=1)),
     "defaults": lambda net: setattr(net.closed, "__defaults__", (1,)),
