@@ -14,7 +14,7 @@ from torch import nn
 
 import signxai_core as sx
 from signxai_core.engine.walk import Walk
-from signxai_core.specs import KEEP, ZERO, Constant, Rule, Share, Term
+from signxai_core.specs import KEEP, NEGATIVE, ONES, POSITIVE, ZERO, Constant, Rule, Share, Stabiliser, Term
 from signxai_core.testing import network as net
 from signxai_torch import parts
 from signxai_torch.backend import TorchBackend
@@ -279,6 +279,20 @@ def test_a_scale_behind_is_pulled_through_where_that_is_cheaper_than_the_weight(
     assert counted["scale_weight", "0"] == 1
 
 
+@pytest.mark.parametrize(
+    "shares",
+    [
+        (Share((Term(NEGATIVE, POSITIVE, NEGATIVE),)),),  # behind the ReLU nothing is left of it but b⁻
+        (Share((Term(KEEP, POSITIVE, ZERO),), weight=2.0), Share((Term(KEEP, NEGATIVE, NEGATIVE),), weight=-1.0)),
+        (Share((Term(KEEP, POSITIVE, POSITIVE),), weight=2.0), Share((Term(KEEP, NEGATIVE, ZERO),), weight=-1.0)),
+        (Share((Term(KEEP, KEEP, KEEP),), weight=2.0), Share((Term(KEEP, POSITIVE, POSITIVE, -1),), weight=-1.0)),
+    ],
+)
+def test_sums_that_cannot_be_positive_are_the_reference(network, shares):
+    spec = sx.with_rules("lrp_z", {"wide": Rule(shares, name="of one sign")})
+    check(Example(network, np.random.default_rng(1).normal(size=(3, 6)), (spec, sx.parse("lrp_alpha_2_beta_1"))))
+
+
 @pytest.mark.parametrize("inputs", [("a", "a", "b"), ("a", "b", "a"), ("b", "a")])
 def test_relevance_of_sums_is_written_to_nothing_that_is_needed(inputs):
     """A quotient is pulled to every input; what arrives at a tensor from several sides is added up."""
@@ -293,5 +307,7 @@ def test_relevance_of_sums_is_written_to_nothing_that_is_needed(inputs):
         net.Add(name="skip", inputs=("c", "again")),
         net.Dense(name="out", inputs="skip", weight=draw.normal(size=(3, 5))),
     ]
+    alike = Rule((Share((Term(KEEP, KEEP, KEEP),)),), stabiliser=Stabiliser(0.25), times=ONES, name="alike")
     methods = ("lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_z", "deconvnet", "gradient", "lrp_gamma_0_25")
+    methods += (sx.with_rules("lrp_z", {"sum": alike, "again": alike, "skip": alike}),)
     check(Example(net.Network(nodes, (6,)), draw.normal(size=(2, 6)), methods))

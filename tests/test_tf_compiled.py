@@ -185,7 +185,9 @@ def test_later_runs_give_what_was_asked_for(monkeypatch):
     assert given[3] == given[2] == given[1] < given[0]
     whole = [number for number, count in enumerate(given) if count == given[0]]
     assert len(whole) == len(names), "once for each method"
-    recording = backend.outline(fresh, x, "gradient")
+    before = backend.outline(fresh, x, "this test")
+    backend.to_numpy(before.values[max(before.values)])
+    recording = backend.outline(fresh, x, "this test")  # asked for more than the one before
     for tensor, value in backend.record(fresh, x).values.items():
         found = recording.values[tensor]
         assert tuple(found.shape) == tuple(value.shape)
@@ -222,6 +224,21 @@ def test_streams_go_together_or_apart(monkeypatch, heavy, memory):
         assert relative(many[method].relevance, sx.explain(model, x, method).relevance) < 1e-12
     assert steps[-1][0] == steps[-1][1]
     assert (len(steps) > 1) == (memory is not None), "each trunk has stages of its own"
+
+
+def test_a_weight_on_the_left_is_pulled_once_for_each_stream(monkeypatch):
+    """The batch is not its first axis, so that several arrays cannot be stacked there."""
+    monkeypatch.setattr("signxai_core.engine.structure._HEAVY", 0)
+    weight, x = tf.constant(np.arange(12.0).reshape(3, 4) - 5), np.random.default_rng(0).normal(size=(2, 4))
+
+    def model(x):
+        return tf.transpose(tf.matmul(weight, tf.transpose(x)))
+
+    names = ["lrp_epsilon_0_1", "lrp_epsilon_0_5"]
+    many = sx.explain_many(model, x, names, backend="tensorflow")
+    for name in names:
+        alone = sx.explain(model, x, name, backend="tensorflow").relevance
+        assert relative(many[name].relevance, alone) < 1e-12
 
 
 def test_a_model_that_computes_nothing_has_its_output_for_relevance():

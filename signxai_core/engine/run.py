@@ -143,7 +143,7 @@ class Run:
         python = {query for query in assignments if compiled and _calls_python(query)}
         for queries in filter(None, (python, assignments.keys() - python)):
             chosen = {query: assignment for query, assignment in assignments.items() if query in queries}
-            walked = self.walk(structure, chosen, own.starts, captures, consume=len(chosen) == len(assignments))
+            walked = self.walk(structure, chosen, own.starts, captures, consume=True)
             found.update(zip(chosen, walked, strict=True))
         recording = structure.recording
         cache: dict[tuple[Query, int], FloatArray] = {}
