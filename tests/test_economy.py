@@ -14,11 +14,12 @@ from torch import nn
 
 import signxai_core as sx
 from signxai_core.engine.walk import Walk
-from signxai_core.specs import KEEP, NEGATIVE, ONES, POSITIVE, ZERO, Constant, Rule, Share, Stabiliser, Term
+from signxai_core.specs import KEEP, NEGATIVE, ONES, POSITIVE, ZERO, Constant, Mix, Rule, Share, Stabiliser, Term
 from signxai_core.testing import network as net
 from signxai_torch import parts
 from signxai_torch.backend import TorchBackend
 
+NONE = Mix(0, 0)
 WIDTH = 80  # products per output; from 64 on, an output may be taken as the difference of two others
 
 
@@ -283,13 +284,15 @@ def test_a_scale_behind_is_pulled_through_where_that_is_cheaper_than_the_weight(
     "shares",
     [
         (Share((Term(NEGATIVE, POSITIVE, NEGATIVE),)),),  # behind the ReLU nothing is left of it but b⁻
-        (Share((Term(KEEP, POSITIVE, ZERO),), weight=2.0), Share((Term(KEEP, NEGATIVE, NEGATIVE),), weight=-1.0)),
-        (Share((Term(KEEP, POSITIVE, POSITIVE),), weight=2.0), Share((Term(KEEP, NEGATIVE, ZERO),), weight=-1.0)),
+        (Share((Term(KEEP, POSITIVE, NONE),), weight=2.0), Share((Term(KEEP, NEGATIVE, NEGATIVE),), weight=-1.0)),
+        (Share((Term(KEEP, POSITIVE, POSITIVE),), weight=2.0), Share((Term(KEEP, NEGATIVE, NONE),), weight=-1.0)),
         (Share((Term(KEEP, KEEP, KEEP),), weight=2.0), Share((Term(KEEP, POSITIVE, POSITIVE, -1),), weight=-1.0)),
     ],
 )
-def test_sums_that_cannot_be_positive_are_the_reference(network, shares):
-    spec = sx.with_rules("lrp_z", {"wide": Rule(shares, name="of one sign")})
+@pytest.mark.parametrize("epsilon", [0.0, 0.25])
+@pytest.mark.parametrize("times", [None, ONES])
+def test_sums_that_cannot_be_positive_are_the_reference(network, shares, times, epsilon):
+    spec = sx.with_rules("lrp_z", {"wide": Rule(shares, stabiliser=Stabiliser(epsilon), times=times, name="one sign")})
     check(Example(network, np.random.default_rng(1).normal(size=(3, 6)), (spec, sx.parse("lrp_alpha_2_beta_1"))))
 
 
