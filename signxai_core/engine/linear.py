@@ -53,6 +53,10 @@ class Linear:
     _weights: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
     _outputs: dict[tuple[Term, bool, int], Array] = attrs.field(factory=dict, init=False)
     _folded: tuple[Array | None, Array | None] | None = attrs.field(default=None, init=False)
+    _is_non_negative: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._is_non_negative = self.structure.non_negative.issuperset(self.group.inputs)
 
     @property
     def x(self) -> tuple[Array, ...]:
@@ -128,10 +132,6 @@ class Linear:
         """Return the sign of all numbers that a term multiplies, 0 where they may have both."""
         x = 1 if isinstance(term.x, Mix) and term.x.positive > 0 and self._is_non_negative else sign_of(term.x)
         return x * sign_of(term.weight)
-
-    @property
-    def _is_non_negative(self) -> bool:
-        return self.structure.non_negative.issuperset(self.group.inputs)
 
     def _compute(self, term: Term, rectified: Array | None, sign: int) -> Array:
         if self.is_whole(term):

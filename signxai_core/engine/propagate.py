@@ -139,7 +139,8 @@ def _propagate(linear: Linear, job: Job, *, alone: bool) -> _Steps:
             pulled[term.x] = parts if known is None else [linear.added(a, b) for a, b in zip(known, parts, strict=True)]
         del t
     return tuple(
-        _times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()}) for index in range(len(linear.x))
+        _times(linear, rule, index, {x: parts[index] for x, parts in pulled.items()})
+        for index in range(len(linear.group.inputs))
     )
 
 
@@ -149,7 +150,7 @@ def _times(linear: Linear, rule: Rule, index: int, pulled: Mapping[Cell, Array])
         parts = [linear.times(part, linear.slope(x, index)) for x, part in pulled.items()]
         return linear.times(functools.reduce(linear.added, parts), linear.mapped(rule.times, index))
     # A sum pulls the quotient itself to its inputs, of which the last may have it; others pull views of it.
-    is_own = linear.group.core.kind == "sum" and index == len(linear.x) - 1
+    is_own = linear.group.core.kind == "sum" and index == len(linear.group.inputs) - 1
     parts = [linear.times(part, linear.mapped(x, index), is_own=is_own) for x, part in pulled.items()]
     return functools.reduce(linear.added, parts) if parts else linear.backend.full_like(linear.x[index], 0.0)
 

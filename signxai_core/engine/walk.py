@@ -88,8 +88,10 @@ class Walk:
     memory: float = math.inf
     captured: dict[tuple[int, int], Array] = attrs.field(factory=dict, init=False)
     _untied: list[set[int]] = attrs.field(init=False)
+    _kept: set[int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._kept = {*self.captures, self.structure.recording.input, self.structure.recording.output}
         self._untied = [untied(self.structure, assignment) for assignment in self.assignments]
 
     def run(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[dict[int, Array]]:
@@ -130,9 +132,11 @@ class Walk:
         That is done as late as possible: what the step itself makes fits into the memory of what it spares.
         """
         group = self.structure.groups[position]
-        steps = [assignment.steps[position] for assignment in self.assignments]
         z = group.outputs[0]
         is_tied = z in self.structure.rectified and not any(z in untied for untied in self._untied)
+        if not is_tied and not group.post:
+            return
+        steps = [assignment.steps[position] for assignment in self.assignments]
         unread = [z] if is_tied and all(reads_rectified(step) for step in steps) else []
         inside = group.post and all(len(step) == 1 for step in steps)
         if inside:
@@ -152,8 +156,9 @@ class Walk:
         for operation in operations:
             self.backend.forget(operation)
         # What was made of a tensor goes first: a backend may need the tensor as long as that is there.
-        for tensor in sorted(set(tensors) - self.captures - {recording.input, recording.output}, reverse=True):
-            recording.values[tensor] = Released(recording.shape(tensor))
+        for tensor in sorted(tensors, reverse=True):
+            if tensor not in self._kept:
+                recording.values[tensor] = Released(recording.shape(tensor))
 
     def begin(self, seeds: Mapping[str, Array], kinds: Sequence[str]) -> list[Stream]:
         """Return the streams at the output; parameters as in :meth:`run`."""
