@@ -314,3 +314,12 @@ def test_relevance_of_sums_is_written_to_nothing_that_is_needed(inputs):
     methods = ("lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_z", "deconvnet", "gradient", "lrp_gamma_0_25")
     methods += (sx.with_rules("lrp_z", {"sum": alike, "again": alike, "skip": alike}),)
     check(Example(net.Network(nodes, (6,)), draw.normal(size=(2, 6)), methods))
+
+
+def test_what_a_backend_raises_is_not_taken_for_the_end_of_a_rule(monkeypatch):
+    def fails(*_):
+        raise StopIteration(("not", "relevance"))
+
+    monkeypatch.setattr(TorchBackend, "pull", fails)
+    with pytest.raises(StopIteration):
+        sx.explain(model_of(8), np.zeros((1, 6)), "lrp_epsilon_0_1")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from signxai_core.engine.backend import Operation, Recording
+from signxai_core.engine.backend import BackendDefaults, Operation, Recording
 from signxai_core.engine.mapping import apply_weight_cell
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_core.specs.cells import WeightCell
@@ -21,7 +21,7 @@ from signxai_torch.parts import InParts, is_large, scaled
 from signxai_torch.run import run_model
 
 
-class TorchBackend:
+class TorchBackend(BackendDefaults):
     """PyTorch, as the engine sees it; see :class:`signxai_core.engine.backend.Backend`."""
 
     name = "torch"
@@ -67,7 +67,7 @@ class TorchBackend:
         """Return what :meth:`pull` returns for each of several arrays, along the batch's axis."""
         layout, rank = operation.call.layout, relevances[0].dim()
         if layout is None or rank != (2 if not layout.convolution else operation.parameters["weight"].dim()):
-            return [self.pull(operation, weight, relevance)[0] for relevance in relevances]
+            return super().pull_many(operation, weight, relevances)
         (together,) = self.pull(operation, weight, torch.cat(tuple(relevances)))
         return list(torch.chunk(together, len(relevances)))
 

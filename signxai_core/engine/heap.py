@@ -2,10 +2,9 @@
 
 A walk frees and asks for arrays of a few megabytes all the time. The GNU C library hands them back to
 the system as soon as twice the size of the largest array that it ever freed is free at the end of its
-heap, and then every page of the next array is a page fault. It
-learns from what is freed how much to keep (see ``M_MMAP_THRESHOLD`` in ``mallopt(3)``), up to 64 MiB,
-and so it is shown one block of the largest size that it learns from, once, and never touched. Other
-C libraries are not impressed.
+heap, and then every page of the next array is a page fault. It learns from what is freed how much to
+keep (see ``M_MMAP_THRESHOLD`` in ``mallopt(3)``), up to 64 MiB, and so it is shown one block of the
+largest size that it learns from, once, and never touched. Other C libraries are not impressed.
 """
 
 from __future__ import annotations

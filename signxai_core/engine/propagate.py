@@ -46,7 +46,7 @@ class Job:
 
 
 #: A computation that asks for :meth:`Linear.pull` of a cell and an array, and returns the relevance of every input.
-_Steps = Generator[tuple[WeightCell, Array], tuple[Array, ...], tuple[Array, ...]]
+_Steps = Generator[tuple[WeightCell, Array], tuple[Array, ...] | None, tuple[Array, ...]]
 
 
 def propagate_rules(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
@@ -80,11 +80,9 @@ def _together(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
     asked: dict[WeightCell, list[tuple[int, Array]]] = {}
 
     def go_on(number: int, pulled: tuple[Array, ...] | None) -> None:
-        try:
-            cell, t = next(runs[number]) if pulled is None else runs[number].send(pulled)
-        except StopIteration as stop:
-            results[number] = stop.value
-        else:
+        request, results[number] = _advanced(runs[number], pulled)
+        if request is not None:
+            cell, t = request
             asked.setdefault(cell, []).append((number, t))
 
     for number in range(len(runs)):
@@ -101,13 +99,22 @@ def _together(linear: Linear, jobs: Sequence[Job]) -> list[tuple[Array, ...]]:
 
 
 def _alone(linear: Linear, run: _Steps) -> tuple[Array, ...]:
+    request, result = _advanced(run, None)
+    while request is not None:
+        pulled = linear.pull(*request)
+        del request  # and with it the quotient, whose memory may be wanted
+        request, result = _advanced(run, pulled)
+    return result
+
+
+def _advanced(
+    run: _Steps, pulled: tuple[Array, ...] | None
+) -> tuple[tuple[WeightCell, Array] | None, tuple[Array, ...]]:
+    """Hand over what was pulled; return what is asked for next, or ``None`` and the result."""
     try:
-        answer = linear.pull(*next(run))
-        while True:
-            answer = linear.pull(*run.send(answer))
+        return run.send(pulled), ()
     except StopIteration as stop:
-        found: tuple[Array, ...] = stop.value
-        return found
+        return None, stop.value
 
 
 def _propagate(linear: Linear, job: Job, *, alone: bool) -> _Steps:
@@ -134,6 +141,7 @@ def _propagate(linear: Linear, job: Job, *, alone: bool) -> _Steps:
             if rule.times is None and linear.vanishes(term):
                 continue
             found = yield term.weight, t
+            assert found is not None, "None only starts the run"
             parts = [linear.times(part, share.weight * term.sign * flip) for part in found]
             known = pulled.get(term.x)
             pulled[term.x] = parts if known is None else [linear.added(a, b) for a, b in zip(known, parts, strict=True)]
