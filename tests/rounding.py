@@ -23,6 +23,8 @@ _UNITS = 16
 _DRAWS = 16
 #: Activations whose slope is a difference of numbers near 1, such as 1 − tanh², and rounded like them.
 _SATURATING = frozenset({"tanh", "sigmoid", "elu", "softplus", "gelu", "silu"})
+#: Activations whose value is a factor times such a difference: v (1 + erf) / 2 in PyTorch, exp(v) − 1 in TensorFlow.
+_CANCELLING = {"gelu": lambda v: v, "elu": lambda v: 1.0 if v <= 0 else 0.0}
 
 
 def movement(network, x, spec, target, seed, dtype):
@@ -44,12 +46,18 @@ def _noisy(array, random, size):
 
 @contextlib.contextmanager
 def _rounded(random, size):
-    matrix, constant, slope = Linear.matrix, Linear.constant, nonlinear.slope
+    matrix, constant = Linear.matrix, Linear.constant
+    activation, slope = nonlinear.activation, nonlinear.slope
+
+    def noisy_activation(node, v):
+        factor = _CANCELLING[node.of](v) if node.of in _CANCELLING else 0.0
+        return activation(node, v) + factor * size * random.uniform(-1, 1)
 
     def noisy_slope(node, v):
         return slope(node, v) + (size * random.uniform(-1, 1) if node.of in _SATURATING else 0.0)
 
     with (
+        patch.object(nonlinear, "activation", noisy_activation),
         patch.object(nonlinear, "slope", noisy_slope),
         patch.object(Linear, "matrix", lambda *given: _noisy(matrix(*given), random, size)),
         patch.object(Linear, "constant", lambda *given: _noisy(constant(*given), random, size)),

@@ -220,6 +220,15 @@ def test_rounding_moves_what_nearly_cancels():
     assert moved(-1 + 2**-10, "float64") < 1e-8
 
 
+@pytest.mark.parametrize(("activation", "values"), [("gelu", [-4.0, -4.5]), ("elu", [-1e-5, -3e-5])])
+def test_a_value_that_nearly_cancels_has_few_digits_in_float32(activation, values):
+    nodes = [net.Dense(name="in", weight=np.diag(values)), net.Activation(name="last", inputs="in", of=activation)]
+    network = net.Network([*nodes, net.Dense(name="out", inputs="last", weight=[[1.0, 0.5]], bias=[1.0])], (2,))
+    tally = Tally()
+    check(Example(network, np.ones((1, 2)), ("lrp_z",)), tally=tally)
+    assert tally.rounding == {"float32": 1}
+
+
 def test_a_saturated_activation_has_no_slope_in_float32():
     weight = np.diag([14.0, 14.0])  # tanh(14) is 1 − 1e-12
     nodes = [net.Dense(name="in", weight=weight), net.Activation(name="tanh", inputs="in", of="tanh")]
