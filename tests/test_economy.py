@@ -323,3 +323,41 @@ def test_what_a_backend_raises_is_not_taken_for_the_end_of_a_rule(monkeypatch):
     monkeypatch.setattr(TorchBackend, "pull", fails)
     with pytest.raises(StopIteration):
         sx.explain(model_of(8), np.zeros((1, 6)), "lrp_epsilon_0_1")
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN to leave them to")
+@pytest.mark.parametrize(("dtype", "matrix_products"), [(torch.float32, 0), (torch.float64, 2)])
+def test_convolutions_with_a_kernel_of_one_place_are_left_to_onednn(dtype, matrix_products):
+    """PyTorch's own choice on one thread is a matrix product: the model's forward pass has it."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.Flatten(), nn.Linear(50, 2)).to(dtype)
+    x, threads = torch.rand(2, 3, 5, 5, dtype=dtype), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            sx.explain(model, x, "lrp_zplus", 0)
+    finally:
+        torch.set_num_threads(threads)
+    counts = {event.key: event.count for event in profile.key_averages()}
+    assert counts.get("aten::_slow_conv2d_forward") == 2 + matrix_products
+    assert counts.get("aten::_slow_conv2d_backward", 0) == matrix_products
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: nn.Conv1d(4, 6, 1, stride=2, padding=1), (4, 9)),
+        (lambda: nn.Conv2d(4, 6, 1, groups=2), (4, 5, 3)),
+        (lambda: nn.Conv2d(4, 6, 1, padding="same", dilation=3), (4, 5, 3)),
+        (lambda: nn.Conv3d(4, 6, 1, stride=(1, 2, 1)), (4, 3, 4, 2)),
+        (lambda: nn.ConvTranspose2d(4, 6, 1, stride=2), (4, 3, 2)),
+    ],
+    ids=["1-D", "grouped", "same", "3-D", "transposed"],
+)
+@pytest.mark.parametrize("name", ["gradient", "lrp_alpha_2_beta_1", "w2lrp_epsilon_0_1"])
+def test_a_kernel_of_one_place_has_no_dilation(build, shape, name):
+    torch.manual_seed(0)
+    model = nn.Sequential(build(), nn.ReLU(), nn.Flatten())
+    x = torch.randn(2, *shape)
+    wanted = sx.explain(model.double(), x.double(), name, 0, convention="textbook").relevance
+    found = sx.explain(model.float(), x, name, 0, convention="textbook").relevance
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())

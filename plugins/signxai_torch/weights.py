@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -100,6 +101,9 @@ def convolution(node: Node) -> Traits | None:
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, weight.shape[2:], strict=True)]
     output_padding = _spread(named.get("output_padding", 0), count)
     options = {k: v for k, v in named.items() if k not in ("input", "weight", "bias")}
+    if not transposed and _is_faster_dilated(node.inputs[0], weight):
+        dilation = [2] * count
+        options["dilation"] = 2
     parameters = {"weight": weight}
     if bias is not None:
         parameters["bias"] = bias.reshape(1, -1, *[1] * count)
@@ -116,6 +120,16 @@ def convolution(node: Node) -> Traits | None:
             same=same,
         ),
     )
+
+
+def _is_faster_dilated(x: Tensor, weight: Tensor) -> bool:
+    """Return whether a kernel of one place, which dilation leaves as it is, is to be called dilated.
+
+    On one thread PyTorch computes a convolution with such a kernel as a matrix product, and leaves a
+    dilated one to oneDNN, which can be twice as fast.
+    """
+    pointwise = math.prod(weight.shape[2:]) == 1
+    return pointwise and x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available()
 
 
 def _spread(value: Any, count: int) -> list[int]:

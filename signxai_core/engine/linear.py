@@ -125,7 +125,7 @@ class Linear:
         """Return the sign that the sum of a share's terms cannot but have, by its cells; 0 where it may have both."""
         signs = {self._sign_of(term) * term.sign for term in share.terms}
         if signs in ({1}, {-1}):  # else nobody asks for a bias, which may have to be folded
-            signs |= {sign_of(term.bias) * term.sign for term in share.terms if self.bias(term.bias) is not None}
+            signs |= {sign_of(term.bias) * term.sign for term in share.terms if self.has_bias(term.bias)}
         return signs.pop() if len(signs) == 1 else 0
 
     def _sign_of(self, term: Term) -> int:
@@ -279,12 +279,13 @@ class Linear:
                 self._weights[cell] = self.backend.map_weight(core, cell, weight)
         return self._weights[cell]
 
+    def has_bias(self, cell: WeightCell) -> bool:
+        """Return whether there is a bias that a cell leaves."""
+        return cell not in _NOTHING and self._fold()[1] is not None
+
     def bias(self, cell: WeightCell) -> Array | None:
-        """Return ``cell(b)``, if there is a bias that it leaves."""
-        bias = self._fold()[1]
-        if bias is None or cell in _NOTHING:
-            return None
-        return apply_weight_cell(self.backend, cell, bias)
+        """Return ``cell(b)``, if :meth:`has_bias`."""
+        return apply_weight_cell(self.backend, cell, self._fold()[1]) if self.has_bias(cell) else None
 
     def _fold(self) -> tuple[Array | None, Array | None]:
         """Return weight and bias of the whole group."""

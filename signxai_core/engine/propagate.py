@@ -173,7 +173,7 @@ def _sum(linear: Linear, share: Share, rectified: Array | None, flip: int) -> tu
             z = linear.output(term, rectified, sign)
             is_own = sign < 0 or (linear.makes_arrays and not linear.is_whole(term))
             continue
-        if linear.vanishes(term) and linear.bias(term.bias) is None:
+        if linear.vanishes(term) and not linear.has_bias(term.bias):
             continue
         output = linear.output(term, rectified, 1)
         if is_own and not linear.keeps(z):
