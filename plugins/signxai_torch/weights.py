@@ -128,8 +128,8 @@ def _is_faster_dilated(x: Tensor, weight: Tensor) -> bool:
     On one thread PyTorch computes a convolution with such a kernel as a matrix product, and leaves a
     dilated one to oneDNN, which can be twice as fast.
     """
-    pointwise = math.prod(weight.shape[2:]) == 1
-    return pointwise and x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_onednn and x.device.type == "cpu" and x.dtype == torch.float32 and math.prod(weight.shape[2:]) == 1
 
 
 def _spread(value: Any, count: int) -> list[int]:
