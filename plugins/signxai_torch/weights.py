@@ -102,8 +102,7 @@ def convolution(node: Node) -> Traits | None:
     output_padding = _spread(named.get("output_padding", 0), count)
     options = {k: v for k, v in named.items() if k not in ("input", "weight", "bias")}
     if not transposed and _is_faster_dilated(node.inputs[0], weight):
-        dilation = [2] * count
-        options["dilation"] = 2
+        options["dilation"] = dilation = [2] * count
     parameters = {"weight": weight}
     if bias is not None:
         parameters["bias"] = bias.reshape(1, -1, *[1] * count)
