@@ -27,15 +27,15 @@ _SATURATING = frozenset({"tanh", "sigmoid", "elu", "softplus", "gelu", "silu"})
 _CANCELLING = {"gelu": lambda v: v, "elu": lambda v: 1.0 if v <= 0 else 0.0}
 
 
-def movement(network, x, spec, target, seed, dtype):
-    """Return how far rounding of that type moves a map, at least in one of several draws."""
-    exact = explain(network, x, spec, target, seed).relevance
+def movement(network, x, spec, target, seed, dtype, of="relevance"):
+    """Return how far rounding of that type moves a map (or the ``output``), at least in one of several draws."""
+    exact = getattr(explain(network, x, spec, target, seed), of)
     random = np.random.default_rng(0)
     size = _UNITS * np.finfo(dtype).eps / 2
     farthest = 0.0
     for _ in range(_DRAWS):
         with _rounded(random, size):
-            moved = explain(_moved(network, random, size), x, spec, target, seed).relevance
+            moved = getattr(explain(_moved(network, random, size), x, spec, target, seed), of)
         farthest = max(farthest, float(np.abs(moved - exact).max()))
     return farthest
 

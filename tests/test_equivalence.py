@@ -7,12 +7,14 @@ a method.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 
 import numpy as np
 import pytest
+import torch
 from equivalence import TOLERANCES, Example, Tally, check, examples, is_open, targets
 from function_rules import make_epsilon, make_stronger
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
@@ -227,6 +229,15 @@ def test_a_value_that_nearly_cancels_has_few_digits_in_float32(activation, value
     tally = Tally()
     check(Example(network, np.ones((1, 2)), ("lrp_z",)), tally=tally)
     assert tally.rounding == {"float32": 1}
+
+
+@pytest.mark.parametrize("added", [0.0, 1e-4])
+def test_an_output_that_nearly_cancels_has_few_digits_in_float32(monkeypatch, added):
+    network = net.Network([net.Dense(name="out", weight=[[0.1, -0.1000001]])], (2,))  # float32 rounds both by 1e-9
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: linear(*given) + added)
+    with pytest.raises(AssertionError, match="output of torch") if added else contextlib.nullcontext():
+        check(Example(network, np.ones((1, 2)), ("gradient",)))
 
 
 def test_a_saturated_activation_has_no_slope_in_float32():
