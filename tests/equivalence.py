@@ -148,7 +148,7 @@ def check(example, backends=BACKENDS, tally=None):
             # At a tie, rounding to float32 may choose another class.
             found[side] = side.explain(example, model, example.target if side.dtype == "float64" else target)
     for side, results in found.items():
-        _same_output(example, side, results, expected)
+        _same_output(example, side, results, expected, tally)
     for method, right in expected.items():
         for dtype in TOLERANCES:
             maps = {
@@ -161,7 +161,7 @@ def check(example, backends=BACKENDS, tally=None):
     tally.add(example, complete=len(found) == len(models))
 
 
-def _same_output(example, side, results, expected):
+def _same_output(example, side, results, expected, tally):
     for method, right in expected.items():
         found = results[method]
         np.testing.assert_array_equal(found.target, right.target, err_msg=f"class of {side}")
@@ -171,6 +171,7 @@ def _same_output(example, side, results, expected):
             moved = _moved(example, method, right, side.dtype, of="output")
             where = f"output of {side}: {apart:.2e} of {largest:.2e}, rounding moves it by {moved:.2e}\n{example!r}"
             assert _is_rounding(apart, moved, largest), where
+            tally.rounding[side.dtype] += 1
 
 
 def _moved(example, method, right, dtype, **of):
