@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from signxai_core.specs import (
-    WEIGHTED,
-    AnyRule,
-    Composite,
-    Convention,
-    Entry,
-    Where,
-)
+from signxai_core.specs import AnyRule, Composite, Convention, Entry, Where
 from signxai_rules import rules
 
 #: Every operation that the chain rule knows: the gradient family, on any model.
 GRADIENT = Composite((Entry(Where(), rules.exact()),), fold_normalisation=False)
 _RELU = Where(functions=frozenset({"relu", "relu6"}))
-_CONVOLUTIONAL = Where(kinds=WEIGHTED - {"dense"})
+_CONVOLUTIONAL = Where(kinds=frozenset({"convolution"}))
 _DENSE = Where(kinds=frozenset({"dense"}))
+_LAYERS = Where(kinds=frozenset({"dense", "convolution"}))
+#: One input per output: where these stand alone, alpha-beta would multiply relevance by alpha.
+_DIAGONAL = Where(kinds=frozenset({"normalisation", "scaling"}))
 _FIRST_FLAT = Entry(Where(position="first"), rules.flat())
 
 
 def _lrp(*entries: Entry, convention: Convention) -> Composite:
-    """Complete the entries with what LRP does at operations without weights."""
+    """Complete the entries with what every chain does elsewhere."""
     pooled = rules.norm(convention.sum_epsilon) if convention.sum_epsilon else rules.z()
     own: tuple[Entry, ...] = ()
     if not convention.fold_normalisation:
         own = (Entry(Where(kinds=frozenset({"normalisation"})), rules.reference_normalisation()),)
     rest = (
+        Entry(_DIAGONAL, rules.z()),
         Entry(Where(kinds=frozenset({"sum", "average_pooling", "interpolation"})), pooled),
         Entry(Where(kinds=frozenset({"activation", "dropout"})), rules.identity()),
         Entry(Where(kinds=frozenset({"max_pooling", "shape"})), rules.exact()),
@@ -35,11 +32,11 @@ def _lrp(*entries: Entry, convention: Convention) -> Composite:
 
 
 def _uniform(rule: AnyRule, convention: Convention) -> Composite:
-    return _lrp(Entry(Where(kinds=WEIGHTED), rule), convention=convention)
+    return _lrp(Entry(_LAYERS, rule), convention=convention)
 
 
 def _two(convolutional: AnyRule, dense: AnyRule, convention: Convention, *first: Entry) -> Composite:
-    """One rule for convolutions (and normalisation on its own), one for dense operations."""
+    """One rule for convolutions, one for dense operations."""
     return _lrp(*first, Entry(_DENSE, dense), Entry(_CONVOLUTIONAL, convolutional), convention=convention)
 
 
@@ -127,7 +124,7 @@ def epsilon_alpha2_beta1_flat(*, convention: Convention) -> Composite:
 def excitation_backprop(*, convention: Convention) -> Composite:
     """The z⁺ rule everywhere and the gradient of activations (Zhang et al. 2016, as in zennit)."""
     gradient = Entry(Where(kinds=frozenset({"activation"})), rules.exact())
-    return _lrp(gradient, Entry(Where(kinds=WEIGHTED), rules.z_plus()), convention=convention)
+    return _lrp(gradient, Entry(_LAYERS, rules.z_plus()), convention=convention)
 
 
 def gradient(*, convention: Convention) -> Composite:
