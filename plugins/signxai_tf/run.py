@@ -18,7 +18,19 @@ from signxai_tf.trace import Trace, trace
 from signxai_tf.traits import Net, Unit
 from signxai_tf.values import TRACKED, Value
 
-_TRAITS = ("kind", "function", "path", "parameters", "signs", "channel_axis", "padding", "constants", "note")
+_TRAITS = (
+    "kind",
+    "function",
+    "path",
+    "parameters",
+    "signs",
+    "channel_axis",
+    "padding",
+    "constants",
+    "attributes",
+    "group",
+    "note",
+)
 _LAYER = re.compile(r'layer "([^"]+)"|layer \'([^\']+)\'|\{\{node ([\w./-]+)')
 _COLOURS = re.compile(r"\x1b\[\d*m")
 _RAISED = re.compile(r"\w*(Error|Exception|Exit|Interrupt)\b.*: ")

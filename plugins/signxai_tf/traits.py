@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import tensorflow as tf
 
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 from signxai_tf.calls import Layout, Program, compose
 from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
 
@@ -41,6 +41,8 @@ class Unit:
     channel_axis: int | None = None
     padding: bool = False
     constants: bool = False
+    attributes: dict[str, Any] = attrs.field(factory=dict)
+    group: tuple[str, int] | None = None
     note: str = ""
     linear: Program | None = None
     layout: Layout | None = None

@@ -6,7 +6,7 @@ for a rule.
 
 from __future__ import annotations
 
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 
 #: Results that depend on the shape of their argument, not on its numbers.
 CONSTANT = frozenset({"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"})

@@ -46,6 +46,8 @@ class Run(TorchFunctionMode):
         Memory that the recorded operations share.
     last
         Name of the function that was called last.
+    group
+        Name and number of the function that is being recorded as several operations.
     """
 
     def __init__(self) -> None:
@@ -56,6 +58,7 @@ class Run(TorchFunctionMode):
         self.scratch = Scratch()
         self._makers: dict[int, Operation] = {}
         self.last = ""
+        self.group: tuple[str, int] | None = None
         # Keeps checkpointing in the model from dropping what our products need. What is saved must not
         # be the tensor itself: an operation that saves its output would be a cycle.
         self._plain_graph = saved_tensors_hooks(Tensor.detach, lambda saved: saved)
@@ -246,6 +249,8 @@ class Run(TorchFunctionMode):
                 channel_axis=traits.channel_axis,
                 padding=traits.padding,
                 constants=traits.constants,
+                attributes=traits.attributes,
+                group=self.group,
                 note=traits.note,
             )
         )

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 from signxai_torch.calls import Invocation, Layout
 from signxai_torch.vocabulary import bind
 
@@ -37,6 +37,7 @@ class Traits:
     channel_axis: int | None = None
     padding: bool = False
     constants: bool = False
+    attributes: dict[str, Any] = attrs.field(factory=dict)
     note: str = ""
     linear: Invocation | None = None
     layout: Layout | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 
 #: Other names of a function; reflected operators whose order does not matter are among them.
 _ALIASES: dict[str, str] = {

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from signxai_core.engine.mapping import apply_weight_cell
 from signxai_core.specs.cells import WeightCell
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 
 Array = Any
 Derived = TypeVar("Derived")
@@ -38,7 +38,7 @@ class Operation:
     index
         Position in :attr:`Recording.operations`.
     kind
-        What the engine may do with it; see ``KINDS`` below.
+        What the engine may do with it: a row of :mod:`signxai_core.specs.operations`.
     function
         Its name (``"conv2d"``, ``"relu"``), neutral where frameworks have the same function.
     path
@@ -65,6 +65,16 @@ class Operation:
     constants
         ``shape`` only: some of its numbers are constants of its own (concatenation with a constant,
         padding with a number), so that they may be negative whatever the input is.
+    attributes
+        What else is known about the function, as plain values; every backend uses the same words:
+
+        * ``axes``, ``keepdims``: reductions (``mean``, ``sum``, ``amax``), axes counted from 0;
+        * ``axis``: ``softmax``, ``log_softmax``, ``concat``;
+        * ``order``: transpositions, the axes of the input in their new order;
+        * ``exponent``: ``pow`` with a constant exponent.
+    group
+        Name and number of the function that was recorded as several operations (``("layer_norm", 3)``);
+        ``None`` for an operation of its own.
     note
         ``other`` only: why it has no better kind.
     call
@@ -82,6 +92,8 @@ class Operation:
     channel_axis: int | None = None
     padding: bool = False
     constants: bool = False
+    attributes: Mapping[str, Any] = attrs.field(factory=dict, converter=_read_only)
+    group: tuple[str, int] | None = None
     note: str = ""
     call: Any = attrs.field(default=None, repr=False)
 

@@ -11,6 +11,7 @@ from signxai_core.engine.backend import Operation, Recording
 from signxai_core.engine.structure import Structure
 from signxai_core.errors import PlanError
 from signxai_core.specs.methods import Cam, Preset
+from signxai_core.specs.operations import kind
 
 FloatArray = npt.NDArray[Any]
 
@@ -56,9 +57,9 @@ def _with_activation(structure: Structure, operation: Operation) -> int:
     tensor = operation.outputs[0]
     while len(structure.consumers.get(tensor, ())) == 1 and tensor != structure.recording.output:
         following = structure.consumers[tensor][0]
-        if following.kind == "activation":
+        if kind(following.kind).elementwise:
             return following.outputs[0]
-        if following.kind not in ("normalisation", "scaling", "dropout"):
+        if following.kind != "dropout" and not kind(following.kind).affine:
             break
         tensor = following.outputs[0]
     return operation.outputs[0]

@@ -10,9 +10,7 @@ import numpy.typing as npt
 
 from signxai_core.engine.backend import Backend, Recording
 from signxai_core.errors import InputShapeError, InputValueError, OutputError
-
-#: Functions at the end of a model that turn logits into probabilities.
-_HEADS = frozenset({"softmax", "log_softmax", "sigmoid", "logsigmoid"})
+from signxai_core.specs.operations import function
 
 
 def check_input(x: npt.NDArray[Any]) -> None:
@@ -51,7 +49,7 @@ def without_head(recording: Recording) -> Recording:
     producer = {tensor: operation for operation in recording.operations for tensor in operation.outputs}
     output = recording.output
     while output in producer and (
-        producer[output].function in _HEADS or producer[output].kind in ("softmax", "dropout")
+        function(producer[output].function).head or producer[output].kind in ("softmax", "dropout")
     ):
         output = producer[output].inputs[0]
     return attrs.evolve(recording, output=output)

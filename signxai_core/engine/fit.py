@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signxai_core.engine.backend import Operation, Recording
 from signxai_core.errors import PlanError
-from signxai_core.specs.composites import UNWEIGHTED, WEIGHTED
+from signxai_core.specs import operations
 from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, NormalisationRule, Pass, Rule
 
 
@@ -24,7 +24,7 @@ def check_fit(rule: AnyRule, operation: Operation, recording: Recording, why: st
 def _misfit(rule: AnyRule, operation: Operation, recording: Recording) -> str:
     """Return why a rule does not fit, or nothing."""
     if isinstance(rule, (Rule, FunctionRule)):
-        if operation.kind not in WEIGHTED | UNWEIGHTED:
+        if not operations.kind(operation.kind).linear:
             return f"it is for linear operations, and this one is of kind {operation.kind!r}; give it Pass or Exact"
         if isinstance(rule, Rule) and rule.stabiliser.scale == "std" and len(operation.inputs) > 1:
             return (

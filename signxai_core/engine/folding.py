@@ -6,15 +6,13 @@ import math
 
 from signxai_core.engine.backend import Array, Backend, Operation
 from signxai_core.engine.structure import Group, Structure, channel_vector
-
-#: Kinds that scale every channel; alone they are linear maps with a diagonal matrix.
-DIAGONAL = frozenset({"normalisation", "scaling"})
+from signxai_core.specs.operations import kind
 
 
 def fold(backend: Backend, structure: Structure, group: Group) -> tuple[Array | None, Array | None]:
     """Return weight and bias of the whole group."""
     core = group.core
-    if core.kind in DIAGONAL:
+    if kind(core.kind).affine:
         return core.parameters["scale"], core.parameters["shift"]
     return _weight(backend, structure, group), _bias(backend, structure, group)
 
@@ -24,7 +22,7 @@ def scale_of(backend: Backend, structure: Structure, group: Group, operations: t
     product: Array | None = None
     axis = group.core.channel_axis
     for operation in operations:
-        if operation.kind in DIAGONAL and axis is not None:
+        if kind(operation.kind).affine and axis is not None:
             rank = len(structure.recording.shape(operation.outputs[0]))
             scale = operation.parameters["scale"]
             shape = channel_vector(scale, rank, axis)
@@ -61,13 +59,13 @@ def _weight(backend: Backend, structure: Structure, group: Group) -> Array | Non
 
 
 def _bias(backend: Backend, structure: Structure, group: Group) -> Array | None:
-    if any(operation.kind in DIAGONAL for operation in group.pre):
+    if any(kind(operation.kind).affine for operation in group.pre):
         values: tuple[Array, ...] = (backend.full_like(structure.recording.values[group.inputs[0]], 0.0),)
         for operation in group.operations:
             values = backend.apply(operation, values)
         return values[0]
     bias: Array | None = group.core.parameters.get("bias")
-    for operation in (one for one in group.post if one.kind in DIAGONAL):
+    for operation in (one for one in group.post if kind(one.kind).affine):
         scale, shift = operation.parameters["scale"], operation.parameters["shift"]
         bias = shift if bias is None else scale * bias + shift
     return bias

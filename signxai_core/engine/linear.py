@@ -14,11 +14,12 @@ import attrs
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend
-from signxai_core.engine.folding import DIAGONAL, fold, scale_behind
+from signxai_core.engine.folding import fold, scale_behind
 from signxai_core.engine.mapping import apply_mix, apply_weight_cell, scales, sign_of
 from signxai_core.engine.placing import at_input
 from signxai_core.engine.structure import Group, Structure, is_wide
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
+from signxai_core.specs.operations import kind
 from signxai_core.specs.rules import Rule, Share, Term
 from signxai_core.specs.values import Missing, Value
 
@@ -222,14 +223,14 @@ class Linear:
     @property
     def makes_arrays(self) -> bool:
         """Whether what is computed are arrays of its own: an addition pulls what it is given."""
-        return self.group.core.kind in DIAGONAL or "weight" in self.group.core.parameters
+        return kind(self.group.core.kind).affine or "weight" in self.group.core.parameters
 
     def pull(self, cell: WeightCell, t: Array) -> tuple[Array, ...]:
         """Return the vector-Jacobian product of the map with weight ``cell(W)``, one array per input."""
         core = self.group.core
         if "weight" in core.parameters:
             return self.pull_many(cell, [t])[0]
-        if core.kind in DIAGONAL:
+        if kind(core.kind).affine:
             return (t * self._weight(cell),)
         up, down = scales(core, cell)
         pulled = self.backend.pull(core, None, t)
@@ -254,7 +255,7 @@ class Linear:
     def forward(self, mapped: Sequence[Array], cell: WeightCell) -> Array:
         """Return the map with weight ``cell(W)`` of inputs, without bias."""
         core = self.group.core
-        if core.kind in DIAGONAL:
+        if kind(core.kind).affine:
             return mapped[0] * self._weight(cell)
         if "weight" not in core.parameters:
             up, down = scales(core, cell)
@@ -273,7 +274,7 @@ class Linear:
     def _weight(self, cell: WeightCell) -> Array:
         if cell not in self._weights:
             core, weight = self.group.core, self._fold()[0]
-            if cell == KEEP or core.kind in DIAGONAL:
+            if cell == KEEP or kind(core.kind).affine:
                 self._weights[cell] = apply_weight_cell(self.backend, cell, weight)
             else:
                 self._weights[cell] = self.backend.map_weight(core, cell, weight)

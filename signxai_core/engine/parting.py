@@ -17,21 +17,13 @@ from signxai_core.engine.backend import Recording
 from signxai_core.engine.plan import Query, resolve
 from signxai_core.engine.run import Run
 from signxai_core.engine.structure import Group, Structure
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import KINDS, Kind, kind
 
 FloatArray = npt.NDArray[Any]
 
-_WEIGHTED: frozenset[Kind] = frozenset({"dense", "convolution"})
+_WEIGHTED: frozenset[Kind] = KINDS.those(lambda row: row.layer)
 #: Frameworks write reshaping, casts and constant factors in different numbers of operations.
-_COMPARED: frozenset[Kind] = _WEIGHTED | {
-    "average_pooling",
-    "max_pooling",
-    "interpolation",
-    "normalisation",
-    "sum",
-    "product",
-    "activation",
-}
+_COMPARED: frozenset[Kind] = KINDS.those(lambda row: row.compared)
 
 
 @attrs.frozen
@@ -203,7 +195,7 @@ def _senders(structure: Structure, tensor: int) -> str:
 
 def _behind(structure: Structure, tensor: int) -> Iterator[str]:
     for operation in structure.consumers.get(tensor, ()):
-        if operation.kind in {"shape", "dropout"}:
+        if kind(operation.kind).routes and kind(operation.kind).before_first:
             yield from _behind(structure, operation.outputs[0])
         else:
             yield operation.label

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend
-from signxai_core.engine.folding import DIAGONAL
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError
+from signxai_core.specs.operations import kind
 from signxai_core.specs.values import Missing, Value
 
 
@@ -49,9 +49,9 @@ def _carry(backend: Backend, structure: Structure, group: Group, tensor: int, ar
     if tensor == structure.recording.input:
         return array
     operation = structure.producer[tensor]
-    if operation.kind in DIAGONAL:
+    if kind(operation.kind).affine:
         return _carry(backend, structure, group, operation.inputs[0], array)
-    if operation.kind not in ("shape", "dropout"):
+    if not (kind(operation.kind).routes and kind(operation.kind).before_first):
         raise PlanError(
             f"an array of the input's shape was given, but {group.core.label} does not read the "
             f"input: {operation.label} lies before it. Give a single number for this operation"

@@ -12,10 +12,8 @@ from signxai_core.engine.fit import check_fit
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
 from signxai_core.specs.composites import Composite, Position, Where
+from signxai_core.specs.operations import kind
 from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
-
-#: Without an entry these get their exact VJP: they only move values.
-ROUTING = frozenset({"shape", "max_pooling", "dropout"})
 
 
 @attrs.frozen
@@ -178,7 +176,7 @@ def _match(
             ):
                 rule, why = entry.rule, _shown(entry.where)
                 break
-    if rule is None and operation.kind in ROUTING:
+    if rule is None and kind(operation.kind).routes:
         return Exact(), "routes values"
     if rule is None:
         if strict:

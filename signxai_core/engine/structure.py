@@ -14,20 +14,13 @@ import attrs
 
 from signxai_core.engine.backend import Array, Operation, Recording
 from signxai_core.specs.composites import Position
+from signxai_core.specs.operations import function, kind
 
-_LINEAR = frozenset({"dense", "convolution"})
-_AFFINE = frozenset({"normalisation", "scaling"})
-#: Functions whose values are never negative.
-_NON_NEGATIVE = frozenset({"relu", "relu6", "sigmoid", "softplus", "hardsigmoid", "softmax"})
-#: Kinds whose values are non-negative where their inputs are.
-_KEEPS_SIGN = frozenset({"max_pooling", "average_pooling", "interpolation", "dropout", "shape"})
 #: An output may be taken as the difference of two others where each sums this many products or more
 #: (with few, one of them can be so small that the difference is rounding) with this rounding or less.
 _WIDE, _PRECISE = 64, 2.0**-23
 #: How many times larger than input and output a heavy weight is.
 _HEAVY = 16
-#: What may lie between the input and the first linear operation.
-_BEFORE_FIRST = frozenset({"shape", "dropout"}) | _AFFINE
 
 
 @attrs.frozen(eq=False)
@@ -168,7 +161,7 @@ def _groups(
     operations = list(operations)
     claimed: set[int] = set()
     post: dict[int, list[Operation]] = {}
-    foldable = [op for op in operations if op.kind in _LINEAR and op.channel_axis is not None]
+    foldable = [op for op in operations if kind(op.kind).layer and op.channel_axis is not None]
     for core in foldable:
         post[core.index] = _chain_behind(recording, core, consumers)
         claimed.update(op.index for op in post[core.index])
@@ -193,7 +186,7 @@ def _chain_behind(recording: Recording, core: Operation, consumers: dict[int, li
         following = consumers[tensor][0]
         if following.kind == "dropout":
             skipped.append(following)
-        elif following.kind in _AFFINE and _is_channelwise(recording, following, core.channel_axis):
+        elif kind(following.kind).affine and _is_channelwise(recording, following, core.channel_axis):
             chain += [*skipped, following]
             skipped = []
         else:
@@ -217,7 +210,7 @@ def _chain_before(
         previous = producer[tensor]
         if previous.index in claimed or core.channel_axis is None:
             break
-        scales = previous.kind in _AFFINE and _is_channelwise(recording, previous, core.channel_axis)
+        scales = kind(previous.kind).affine and _is_channelwise(recording, previous, core.channel_axis)
         if previous.kind == "dropout":
             skipped.append(previous)
         elif scales or previous.padding:
@@ -236,17 +229,17 @@ def _positions(recording: Recording, groups: tuple[Group, ...]) -> tuple[frozens
     for index, group in enumerate(groups):
         if reached.isdisjoint(group.inputs):
             continue
-        if group.core.kind in _LINEAR:
+        if kind(group.core.kind).layer:
             first.add(index)
-        elif group.core.kind in _BEFORE_FIRST:
+        elif kind(group.core.kind).before_first:
             reached.update(group.outputs)
     followed: set[int] = set()
     last: set[int] = set()
     for index, group in reversed(list(enumerate(groups))):
         is_followed = not followed.isdisjoint(group.outputs)
-        if group.core.kind in _LINEAR and not is_followed:
+        if kind(group.core.kind).layer and not is_followed:
             last.add(index)
-        if group.core.kind in _LINEAR or is_followed:
+        if kind(group.core.kind).layer or is_followed:
             followed.update(group.inputs)
     named: list[frozenset[Position]] = []
     for index in range(len(groups)):
@@ -271,8 +264,8 @@ def _rectified(
 def _non_negative(operations: Iterable[Operation], known: set[int]) -> frozenset[int]:
     found = set(known)
     for operation in operations:
-        keeps = operation.kind in _KEEPS_SIGN and not operation.constants
+        keeps = kind(operation.kind).keeps_sign and not operation.constants
         adds = operation.kind == "sum" and min(operation.signs) > 0
-        if operation.function in _NON_NEGATIVE or ((keeps or adds) and found.issuperset(operation.inputs)):
+        if function(operation.function).non_negative or ((keeps or adds) and found.issuperset(operation.inputs)):
             found.update(operation.outputs)
     return frozenset(found)

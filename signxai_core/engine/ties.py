@@ -8,9 +8,10 @@ saves comparisons, and the memory of z.
 from __future__ import annotations
 
 from signxai_core.engine.backend import Operation
-from signxai_core.engine.plan import ROUTING, Assignment, StepRule
+from signxai_core.engine.plan import Assignment, StepRule
 from signxai_core.engine.structure import Structure
 from signxai_core.specs.cells import Mix, Square
+from signxai_core.specs.operations import kind
 from signxai_core.specs.rules import Exact, FunctionRule, Pass, Rule
 
 
@@ -40,7 +41,7 @@ def _multiplies(rule: StepRule) -> bool:
 def _keeps_ties(rule: StepRule, operation: Operation) -> bool:
     """Return whether an input that is 0 goes only where the output is 0, and relevance comes from there."""
     if isinstance(rule, Exact):
-        return operation.kind in ROUTING
+        return kind(operation.kind).routes
     return isinstance(rule, Pass) and operation.function == "relu"
 
 

@@ -15,7 +15,7 @@ from signxai_core.specs.cells import (
     Square,
     WeightCell,
 )
-from signxai_core.specs.composites import KINDS, UNWEIGHTED, WEIGHTED, Composite, Entry, Kind, Position, Where
+from signxai_core.specs.composites import Composite, Entry, Position, Where
 from signxai_core.specs.conventions import CONVENTIONS, SIGNXAI, TEXTBOOK, Convention
 from signxai_core.specs.methods import (
     Cam,
@@ -29,6 +29,7 @@ from signxai_core.specs.methods import (
     Seed,
     Smooth,
 )
+from signxai_core.specs.operations import KINDS, UNWEIGHTED, WEIGHTED, FunctionRow, Kind, KindRow
 from signxai_core.specs.rules import (
     AnyRule,
     Exact,
@@ -70,10 +71,12 @@ __all__ = [
     "Entry",
     "Exact",
     "Family",
+    "FunctionRow",
     "FunctionRule",
     "Gate",
     "Integrate",
     "Kind",
+    "KindRow",
     "LinearRule",
     "MethodSpec",
     "Missing",

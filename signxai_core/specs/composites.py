@@ -8,31 +8,10 @@ from typing import Any, Literal, get_args
 
 import attrs
 
+from signxai_core.specs.operations import KINDS, Kind
 from signxai_core.specs.rules import AnyRule
 
-Kind = Literal[
-    "dense",
-    "convolution",
-    "normalisation",
-    "scaling",
-    "average_pooling",
-    "max_pooling",
-    "interpolation",
-    "sum",
-    "product",
-    "activation",
-    "dropout",
-    "softmax",
-    "shape",
-    "other",
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 Position = Literal["first", "last"]
-
-#: Operations with weights: what "a linear layer" means in the literature, batch-norm included.
-WEIGHTED: frozenset[Kind] = frozenset({"dense", "convolution", "normalisation", "scaling"})
-#: Linear operations without weights.
-UNWEIGHTED: frozenset[Kind] = frozenset({"average_pooling", "interpolation", "sum"})
 
 
 def _to_kinds(kinds: Iterable[Any] | None) -> frozenset[Kind] | None:

@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 
 Array = npt.NDArray[np.float64]
 Shape = tuple[int, ...]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from signxai_core.specs.composites import Kind
+from signxai_core.specs.operations import Kind
 from signxai_core.testing import network as net
 from signxai_core.testing.nodes import Array, Shape
 

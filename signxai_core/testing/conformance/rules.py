@@ -13,8 +13,9 @@ import numpy as np
 from signxai_core.errors import PlanError, SignxaiError
 from signxai_core.registry import registry
 from signxai_core.specs.cells import KEEP, Mix
-from signxai_core.specs.composites import KINDS, UNWEIGHTED, WEIGHTED, Composite, Entry, Kind, Where
+from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import MethodSpec
+from signxai_core.specs.operations import KINDS, UNWEIGHTED, WEIGHTED, Kind
 from signxai_core.specs.rules import (
     AnyRule,
     Exact,
