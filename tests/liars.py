@@ -9,10 +9,10 @@ from signxai_torch.backend import TorchBackend
 
 
 class Garbage(TorchBackend):
-    """Relevance of the right shape that has nothing to do with the model."""
+    """Relevance of the right shape that has nothing to do with the model, and mixes samples."""
 
     def pull(self, operation, weight, relevance):
-        return tuple(torch.sin(1e3 * one) for one in super().pull(operation, weight, relevance))
+        return tuple(torch.sin(1e3 * (one + one.sum())) for one in super().pull(operation, weight, relevance))
 
 
 class MixesMany(TorchBackend):
