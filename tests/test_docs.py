@@ -30,7 +30,8 @@ def blocks(name, language):
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [(name, i) for name in ("config.md", "backends.md") for i in range(len(blocks(name, "python")))]
+    ("name", "number"),
+    [(name, i) for name in ("config.md", "backends.md", "metrics.md") for i in range(len(blocks(name, "python")))],
 )
 def test_code_runs(name, number, tmp_path):
     (tmp_path / "ours.toml").write_text(blocks("config.md", "toml")[0])
