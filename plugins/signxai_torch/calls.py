@@ -82,6 +82,22 @@ def _collect(value: Any, found: list[Tensor]) -> None:
             _collect(item, found)
 
 
+def leaves_of(tensor: Tensor) -> list[Tensor]:
+    """Return the tensors at the ends of a graph."""
+    found: dict[int, Tensor] = {}
+    pending, seen = [tensor.grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            found[id(variable)] = variable
+        pending += [following for following, _ in node.next_functions]
+    return list(found.values())
+
+
 @attrs.frozen(eq=False)
 class OutOfPlace:
     """An in-place function that leaves its first argument alone and returns the new value."""

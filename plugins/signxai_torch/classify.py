@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,12 @@ from torch import Tensor
 
 from signxai_torch import weights
 from signxai_torch.calls import Invocation, Slot, tensors_of
+from signxai_torch.masks import is_zero
 from signxai_torch.traits import Node, Traits, product
 from signxai_torch.vocabulary import KIND, NEUTRAL
+
+#: The rectified linear unit, however it is written.
+RECTIFIER = Traits(kind="activation", function="relu")
 
 
 def classify(node: Node, *, tainted: bool) -> Traits:
@@ -179,9 +184,35 @@ def _clamp(node: Node) -> Traits | None:
     if len(node.inputs) != 1 or not isinstance(named.get("input"), Slot):
         return None
     function = node.name
-    if isinstance(low, numbers.Real) and low == 0:
-        function = "relu" if high is None else "relu6" if high == 6 else function
+    if low is not None and is_zero(low) and node.keeps_shape:
+        unbounded = high is None or (isinstance(high, numbers.Real) and high == math.inf)
+        function = "relu" if unbounded else "relu6" if isinstance(high, numbers.Real) and high == 6 else function
     return Traits(kind="activation", function=function)
+
+
+def _bound(node: Node) -> Traits | None:
+    """``max(x, c)`` or ``min(x, c)`` with a constant."""
+    named = node.bound()
+    operands = named.get("input"), named.get("other", named.get("dim"))
+    constants = [value for value in operands if isinstance(value, Tensor)]
+    if len(constants) != 1 or not node.keeps_shape:
+        return None
+    return RECTIFIER if "max" in node.name and is_zero(constants[0]) else Traits(kind="activation", function="clamp")
+
+
+def _largest(node: Node) -> Traits | None:
+    named = node.bound()
+    of_two = isinstance(named.get("other", named.get("dim")), (Slot, Tensor))
+    return _bound(node) if of_two else _maximum(node)
+
+
+def _below(node: Node) -> Traits | None:
+    """An activation whose second argument is what it does below 0: nothing, then it is a ReLU."""
+    below = list(node.bound().values())[1:2]
+    if not _first_only(node):
+        return None
+    is_relu = bool(below) and _is_constant(below[0]) and is_zero(below[0])
+    return RECTIFIER if is_relu and node.keeps_shape else Traits(kind="activation")
 
 
 def _threshold(node: Node) -> Traits | None:
@@ -202,7 +233,10 @@ _HANDLERS: dict[str, Callable[[Node], Traits | None]] = {
     "div": _div,
     "neg": _neg,
     **dict.fromkeys(("mean", "sum"), _average),
-    **dict.fromkeys(("max", "amax"), _maximum),
+    "max": _largest,
+    "amax": _maximum,
+    **dict.fromkeys(("maximum", "minimum", "fmax", "fmin", "min"), _bound),
+    **dict.fromkeys(("leaky_relu", "prelu", "elu"), _below),
     "interpolate": _interpolation,
     "pad": _pad,
     **dict.fromkeys(("cat", "stack", "hstack", "vstack", "dstack", "column_stack"), _join),

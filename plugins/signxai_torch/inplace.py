@@ -34,7 +34,8 @@ def run_inplace(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwarg
         if not torch.is_grad_enabled():
             raise run.unsupported("an in-place function under torch.no_grad on a tensor that depends on the input")
         ours = _is_ours(run, target)
-        result = run.call(OutOfPlace(func), template, options, originals, tainted=tainted)
+        rectifies = run.masks.rectifies(run.last, args, kwargs)
+        result = run.call(OutOfPlace(func), template, options, originals, tainted=tainted, rectifies=rectifies)
         return rebind(run, target, result, ours=ours)
     target = ledger.aliases.get(id(target), target)
     if memory(target) in ledger.owned:

@@ -19,12 +19,13 @@ from torch.overrides import TorchFunctionMode
 from signxai_core.engine.backend import Operation
 from signxai_core.errors import ModelError, UnsupportedOperationError
 from signxai_torch import vocabulary
-from signxai_torch.calls import ATOMS, Call, Invocation, Slot, plain, rebuild, tensors_of
+from signxai_torch.calls import ATOMS, Call, Invocation, Slot, leaves_of, plain, rebuild, tensors_of
 from signxai_torch.checks import check_shapes
-from signxai_torch.classify import classify
+from signxai_torch.classify import RECTIFIER, classify
 from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, memory
+from signxai_torch.masks import MASKS, Masks
 from signxai_torch.rewrite import at_inference
 from signxai_torch.scratch import Scratch
 from signxai_torch.traits import Node, Traits
@@ -42,6 +43,8 @@ class Run(TorchFunctionMode):
         The operations so far.
     ledger
         The tensors that the model holds.
+    masks
+        Comparisons of tensors with 0.
     scratch
         Memory that the recorded operations share.
     last
@@ -55,6 +58,7 @@ class Run(TorchFunctionMode):
         self.stack: list[str] = []
         self.operations: list[Operation] = []
         self.ledger = Ledger()
+        self.masks = Masks(self.ledger)
         self.scratch = Scratch()
         self._makers: dict[int, Operation] = {}
         self.last = ""
@@ -100,13 +104,20 @@ class Run(TorchFunctionMode):
             seen = seen[:1]  # of the second argument only type and shape count
         tainted = self.ledger.is_tainted(seen)
         if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
-            return self._plain(func, args, kwargs, tainted=tainted)
+            return self._noted(args, self._plain(func, args, kwargs, tainted=tainted))
         originals: list[Tensor] = []
         template, options = self.template((args, kwargs), originals)
         if not originals or not torch.is_grad_enabled():
-            return self._plain(func, args, kwargs, tainted=tainted or bool(originals))
-        result = self.call(func, template, options, originals, tainted=tainted)
-        return rebind(self, originals[0], result) if kwargs.get("inplace") else result
+            return self._noted(args, self._plain(func, args, kwargs, tainted=tainted or bool(originals)))
+        rectifies = self.masks.rectifies(self.last, args, kwargs)
+        result = self.call(func, template, options, originals, tainted=tainted, rectifies=rectifies)
+        return rebind(self, originals[0], result) if kwargs.get("inplace") else self._noted(args, result)
+
+    def _noted(self, args: tuple[Any, ...], result: Any) -> Any:
+        """Return what a function made; a mask is noted."""
+        if self.last in MASKS:
+            self.masks.note(self.last, args, result)
+        return result
 
     def template(self, value: Any, originals: list[Tensor]) -> Any:
         """Return arguments with slots for tracked tensors, which are appended to ``originals``."""
@@ -131,8 +142,20 @@ class Run(TorchFunctionMode):
             return self.ledger.resolve(value)
         return _map(self.constants, value)
 
-    def call(self, func: Callable[..., Any], args: Any, kwargs: Any, originals: list[Tensor], *, tainted: bool) -> Any:
-        """Run a function on tracked tensors, record it, and return what the model is to see."""
+    def call(
+        self,
+        func: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        originals: list[Tensor],
+        *,
+        tainted: bool,
+        rectifies: bool = False,
+    ) -> Any:
+        """Run a function on tracked tensors, record it, and return what the model is to see.
+
+        ``rectifies``: it is ``max(x, 0)`` of the one tensor, by a mask.
+        """
         ledger = self.ledger
         recorded = Invocation(*at_inference(self.last, func, args, kwargs, self.path))
         if ledger.owned:
@@ -152,7 +175,7 @@ class Run(TorchFunctionMode):
         if positions:
             outputs = tuple(tensors[i] for i in positions)
             node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=outputs)
-            traits = classify(node, tainted=tainted)
+            traits = RECTIFIER if rectifies and node.keeps_shape else classify(node, tainted=tainted)
             self._operation(
                 Call(recorded, inputs, outputs, positions, traits.linear, traits.layout, scratch=self.scratch),
                 originals,
@@ -216,7 +239,7 @@ class Run(TorchFunctionMode):
             follow(self, tensor)
         if tensor.grad_fn is None or id(tensor) in ledger.ids:
             return
-        leaves = ledger.handed(_leaves(tensor))
+        leaves = ledger.handed(leaves_of(tensor))
         if leaves:
             ledger.pinned.update(id(leaf) for leaf in leaves)
             for leaf in leaves:
@@ -269,22 +292,6 @@ def _replace(result: Any, handed: Iterator[Tensor]) -> Any:
     if isinstance(result, Tensor):
         return next(handed)
     return _map(lambda item: _replace(item, handed), result)
-
-
-def _leaves(tensor: Tensor) -> list[Tensor]:
-    """Return the tensors at the ends of a graph."""
-    found: dict[int, Tensor] = {}
-    pending, seen = [tensor.grad_fn], set()
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor):
-            found[id(variable)] = variable
-        pending += [following for following, _ in node.next_functions]
-    return list(found.values())
 
 
 def _refuse(*_: Any) -> Any:

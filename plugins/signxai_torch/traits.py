@@ -21,6 +21,11 @@ class Node:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether one tensor goes in and one of its shape comes out."""
+        return len(self.inputs) == len(self.outputs) == 1 and self.inputs[0].shape == self.outputs[0].shape
+
     def bound(self) -> dict[str, Any]:
         """Return the arguments by name."""
         return bind(self.name, self.recorded.args, self.recorded.kwargs)
