@@ -26,7 +26,7 @@ from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Run, raw_of
 from signxai_core.errors import ParameterError
 from signxai_core.explanation import Explanation
-from signxai_core.registry import Declared, declare, registry
+from signxai_core.registry import Declared, declare, registry, registry_without
 from signxai_core.specs import TEXTBOOK, MethodSpec
 
 
@@ -104,8 +104,8 @@ def load(path: str | Path) -> Declared:
     PluginError
         When a name is taken.
     """
-    declared = config.read(path, registry())
-    declare(str(path), declared)
+    declared = config.read(path, registry_without(path))
+    declare(path, declared)
     return declared
 
 

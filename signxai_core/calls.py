@@ -79,7 +79,7 @@ def _explanation(
         relevance=result.relevance,
         target=outcome.target,
         output=outcome.output,
-        method=grammar.describe(spec, found),
+        method=label if found.declared.get(label) == spec else grammar.describe(spec, found),
         spec=spec,
         convention=spec.convention,
         backend=engine.name,

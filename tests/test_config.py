@@ -96,7 +96,7 @@ def test_a_file_declares_names(load, branching):
     model, x = branching
     load(GOOD)
     assert sx.name(sx.parse("lrpsoft_epsilon_0_1")) == "lrpsoft_epsilon_0_1"
-    assert sx.name(sx.parse("ours")) == "ours"
+    assert sx.name(sx.parse("ours")) == "zblrp_mine_Box"
     assert sx.parse("signed").input_layer.times == Sign(0.5)
     assert sx.rules()["soft"]() == sx.rules()["gamma"](gamma=0.1)
     maps = sx.explain_many(model, x, ["ours", "zblrp_mine", "lrpsoft_mine"], low=-1, high=np.array([1, 2]))
@@ -112,7 +112,7 @@ def test_loading_twice_replaces_and_two_files_clash(load):
         load('[words.mine]\ncomposite = "epsilon_plus"', "other.toml")
     with pytest.raises(PluginError, match="rule 'epsilon' is taken by 'rules'"):
         load('[rules.epsilon]\nuse = "z"', "other.toml")
-    with pytest.raises(PluginError, match="method 'lrp_z' is taken"):
+    with pytest.raises(ConfigError, match="the grammar knows the name .lrp_z. already"):
         load('[methods.lrp_z]\nname = "lrpz_z"', "other.toml")
 
 

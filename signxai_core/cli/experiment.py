@@ -21,7 +21,7 @@ from signxai_core.cli.selection import select
 from signxai_core.config import schema as json_schema
 from signxai_core.config.experiments import Experiment
 from signxai_core.errors import InputError, UnknownNameError
-from signxai_core.registry import registry
+from signxai_core.registry import registry, registry_without
 
 
 def run_experiment(
@@ -45,7 +45,7 @@ def run(file: Path, name: str | None, out: Console, err: Console, *, overwrite: 
     module's code, as naming it on the command line does.
     """
     sx.load(file)
-    experiment = choose(config.experiments(file, registry()), file, name)
+    experiment = choose(config.experiments(file, registry_without(file)), file, name)
     folder = file.parent
     weights = None if experiment.weights is None else folder / experiment.weights
     model = models.load(experiment.model, weights=weights, backend=experiment.backend)

@@ -33,7 +33,7 @@ class Result:
     Parameters
     ----------
     explanations
-        By canonical name; at least one.
+        By the name that was asked for; at least one.
     inputs, labels
         What was explained, and what each sample is called.
     request

@@ -18,7 +18,7 @@ ALL = "all"
 
 @attrs.frozen
 class Selection:
-    """Canonical names of methods, and those that a pattern meant but this input cannot have.
+    """Names of methods as they were asked for, and those that a pattern meant but this input cannot have.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def select(wanted: Sequence[str], *, exclude: Sequence[str] = (), ndim: int, giv
     left_out: dict[str, str] = {}
     for text in wanted:
         if text != ALL and not _is_pattern(text):
-            kept[canonical(text)] = None
+            sx.parse(text)
+            kept[text] = None
             continue
         names = matching("*" if text == ALL else text)
         if not names:
@@ -66,9 +67,9 @@ def select(wanted: Sequence[str], *, exclude: Sequence[str] = (), ndim: int, giv
         for name in names:
             reason = _obstacle(sx.parse(name), ndim, given)
             if reason is None:
-                kept[canonical(name)] = None
+                kept[name] = None
             else:
-                left_out[canonical(name)] = reason
+                left_out[name] = reason
     names = [name for name in kept if not any(fnmatchcase(name, pattern) for pattern in exclude)]
     if not names:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in left_out.items())
@@ -77,7 +78,7 @@ def select(wanted: Sequence[str], *, exclude: Sequence[str] = (), ndim: int, giv
 
 
 def canonical(name: str) -> str:
-    """Return the canonical spelling of a name; a name that a file declares stays as it is."""
+    """Return the grammar's spelling of a name, and the name itself where the grammar has none for what it means."""
     spec = sx.parse(name)
     try:
         return sx.name(spec)

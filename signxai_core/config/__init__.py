@@ -1,6 +1,7 @@
 """Configuration files: TOML to specs and back, all mistakes of a file at once."""
 
 from signxai_core.config.converter import make_converter
-from signxai_core.config.load import dump, experiments, read
+from signxai_core.config.dump import dump
+from signxai_core.config.load import experiments, read
 
 __all__ = ["dump", "experiments", "make_converter", "read"]

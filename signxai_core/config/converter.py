@@ -6,7 +6,7 @@ path: no file can name code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
@@ -84,6 +84,42 @@ def _literal(value: Any, kind: Any) -> Any:
     return value
 
 
+def _is_collection(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list, dict)
+
+
+def _collection_in(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """Return a hook that takes TOML's lists and tables for what they are: the letters of a text are no list."""
+
+    def hook(given: Any, kind: Any) -> Any:
+        if get_origin(kind) is dict:
+            if not isinstance(given, Mapping):
+                raise ValueError(f"expected a table, got {given!r}")
+            return _structured(converter, given.items(), kind)
+        if not isinstance(given, list):
+            raise ValueError(f"expected a list, got {given!r}")  # noqa: TRY004
+        return tuple(_structured(converter, enumerate(given), kind).values())
+
+    return hook
+
+
+def _structured(converter: cattrs.Converter, items: Iterable[tuple[Any, Any]], kind: Any) -> dict[Any, Any]:
+    """Convert the values of a list or table; the errors say at which index or key."""
+    of_values = get_args(kind)[1 if get_origin(kind) is dict else 0]
+    found: dict[Any, Any] = {}
+    errors: list[Exception] = []
+    for key, value in items:
+        try:
+            found[key] = converter.structure(value, of_values)
+        except Exception as error:  # noqa: BLE001, PERF203 - all of them are reported together
+            note = cattrs.IterableValidationNote(f"at {key!r}", key, of_values)
+            vars(error)["__notes__"] = [*getattr(error, "__notes__", ()), note]  # as cattrs does; add_note is 3.11's
+            errors.append(error)
+    if errors:
+        raise cattrs.IterableValidationError(f"while structuring {kind}", errors, kind)
+    return found
+
+
 _KIND_NAMES = {bool: "true or false", int: "a whole number", str: "a text"}
 
 
@@ -146,6 +182,7 @@ def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
         converter.register_structure_hook(kind, _strict(kind))
     converter.register_structure_hook(float, number)
     converter.register_structure_hook_func(_is_literal, _literal)
+    converter.register_structure_hook_func(_is_collection, _collection_in(converter))
     for cell in CELLS:
         converter.register_unstructure_hook(cell, cell_out)
         converter.register_structure_hook(cell, cell_in)

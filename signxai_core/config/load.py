@@ -48,9 +48,10 @@ from tomlkit.exceptions import TOMLKitError
 from signxai_core import grammar
 from signxai_core.config.converter import make_converter
 from signxai_core.config.experiments import Experiment
-from signxai_core.errors import ConfigError, FileError, NameSyntaxError, PlanError, SignxaiError
+from signxai_core.errors import ConfigError, FileError, NameSyntaxError, SignxaiError
 from signxai_core.registry import CompositeEntry, Declared, Owned, Registry, RuleEntry, Word, extend
-from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, FunctionRule, MethodSpec, Preset
+from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, MethodSpec, Preset
+from signxai_core.specs.texts import NAME_RULE, is_name
 
 _TABLES = ("rules", "composites", "presets", "words", "methods", "experiments")
 _NO_FACTORY = "signxai_core.config:declared"
@@ -58,6 +59,13 @@ _NO_FACTORY = "signxai_core.config:declared"
 
 def read(path: str | Path, registry: Registry) -> Declared:
     """Return what a file declares, without registering it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    registry
+        What is known without the file: see :func:`signxai_core.registry.registry_without`.
 
     Raises
     ------
@@ -114,7 +122,12 @@ class _Reader:
         declared = Declared(self.rules, self.composites, self.words, self.presets, {})
         known = extend(self.registry, {self.path: declared})
         methods: dict[str, MethodSpec] = {}
-        self._table("methods", lambda name, given: methods.update({name: self._method(given, known)}))
+        self._table("methods", lambda name, given: methods.update({name: self._method(name, given, known)}))
+        self.problems += [
+            f"words: with them the grammar knows {name!r}, a method that another file declares; rename one"
+            for name in self.registry.declared
+            if grammar.reads(name, known)
+        ]
         self._table("experiments", self._experiment)
         if self.problems:
             raise ConfigError(self.path, self.problems)
@@ -128,6 +141,9 @@ class _Reader:
             return
         for name, given in entries.items():
             place = f"{table}.{name}"
+            if not is_name(name) and not (table == "words" and "{" in name):
+                self._fail(table, name, [f"{table}: {name!r} is no name: expected {NAME_RULE}"])
+                continue
             try:
                 take(name, given)
             except cattrs.BaseValidationError as error:
@@ -198,17 +214,38 @@ class _Reader:
         self.presets[name] = Owned(preset, self.path)
 
     def _word(self, name: str, given: Any) -> None:
+        if "{" in name:
+            slots = name[name.index("{") : name.rindex("}") + 1] if "}" in name else name
+            raise ValueError(
+                "a word of a file takes no number: its composite or rule is the same whatever a name says. Leave "
+                f"{slots} out and declare a word for each value, or register the word in a plug-in, whose factory "
+                "gets the number"
+            )
         if not isinstance(given, Mapping) or set(given) not in ({"rule"}, {"composite"}):
             raise ValueError(f"a word has either 'rule' (a prefix) or 'composite' (a chain), got {given!r}")
         ((what, value),) = given.items()
+        if what == "composite" and name not in self.registry.words:
+            self._refuse_read_chain(name)
         part = self._convert(value, AnyRule if what == "rule" else Composite)
         entry = Word(text=name, role="prefix" if what == "rule" else "chain", factory=_NO_FACTORY)
         self.words[name] = Owned(entry, self.path, part)
 
+    def _refuse_read_chain(self, name: str) -> None:
+        """Refuse a chain that would never be read, because the grammar reads its letters as something else."""
+        prefixes = (word for word, owned in self.registry.words.items() if owned.entry.role == "prefix")
+        taken = next((text for text in (f"{prefix}_{name}" for prefix in prefixes) if self._reads(text)), None)
+        if taken is not None:
+            raise ValueError(f"the grammar reads {taken!r} already, without this word; choose another name")
+
+    def _reads(self, text: str) -> bool:
+        return grammar.reads(text, self.registry)
+
     def _experiment(self, name: str, given: Any) -> None:
         self.experiments[name] = self._convert(given, Experiment)
 
-    def _method(self, given: Any, known: Registry) -> MethodSpec:
+    def _method(self, name: str, given: Any, known: Registry) -> MethodSpec:
+        if grammar.reads(name, known):
+            raise ValueError(f"the grammar knows the name {name!r} already; choose another")
         if isinstance(given, Mapping) and "name" in given:
             extra = set(given) - {"name", "parameters", "convention"}
             if extra:
@@ -236,38 +273,3 @@ def _message(error: BaseException, _: Any = None) -> str:
     if isinstance(error, KeyError):
         return f"the key {error.args[0]!r} is missing"
     return str(error)
-
-
-def dump(spec: MethodSpec, name: str, registry: Registry) -> str:
-    """Return a method as TOML that :func:`read` turns into an equal method.
-
-    Parameters
-    ----------
-    spec
-        Any method.
-    name
-        Under which the file declares it.
-    registry
-        Where rules that are Python functions have their names.
-
-    Raises
-    ------
-    PlanError
-        A rule is a Python function that is not registered under its name.
-    """
-    for rule in (spec.input_layer, *(entry.rule for entry in spec.composite.entries)):
-        if isinstance(rule, FunctionRule) and not _is_registered(rule, registry):
-            raise PlanError(
-                f"the rule {rule.name!r} is the function {rule.path!r}, which a file cannot hold: no plugin "
-                f"registers a rule {rule.name!r} whose factory takes {dict(rule.parameters)} and returns it"
-            )
-    return tomlkit.dumps({"methods": {name: make_converter().unstructure(spec, MethodSpec)}})
-
-
-def _is_registered(rule: FunctionRule, registry: Registry) -> bool:
-    if rule.name not in registry.rules:
-        return False
-    try:
-        return bool(registry.rules[rule.name].make(**dict(rule.parameters)) == rule)
-    except TypeError:
-        return False

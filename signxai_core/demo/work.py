@@ -15,7 +15,7 @@ import signxai_core as sx
 from signxai_core.cli import files, outputs
 from signxai_core.cli.packages import DemoModel, demo_model, need
 from signxai_core.cli.progress import bar
-from signxai_core.cli.selection import canonical, matching, open_parameters
+from signxai_core.cli.selection import matching, open_parameters
 from signxai_core.errors import InputError
 from signxai_core.specs import TEXTBOOK
 
@@ -110,7 +110,7 @@ def _methods(pattern: str) -> tuple[list[str], list[str]]:
     for name in matching(pattern):
         spec = sx.parse(name)
         place = series if spec.cam is not None and spec.cam.series else images
-        place[canonical(name)] = None
+        place[name] = None
     if not images and not series:
         raise InputError(f"no listed method matches {pattern!r}; 'signxai methods' lists them")
     return list(images), list(series)

@@ -172,14 +172,29 @@ def parse(name: str, registry: Registry, convention: Convention) -> MethodSpec:
 def _parsed(name: str, registry: Registry, convention: Convention) -> MethodSpec:
     if name in registry.declared:
         return registry.declared[name]
-    tokens = registry.aliases().get(name, name).split("_")
-    reader = _Reader(tokens, registry)
-    reading = reader.read()
+    reading, reader = _read(name, registry)
     if reading is None:
-        position = min(len("_".join([*tokens[: reader.furthest], ""])), len(name))
+        position = min(len("_".join([*reader.tokens[: reader.furthest], ""])), len(name))
         near = nearest_names(name, (*registry.listed(), *registry.aliases(), *registry.declared))
         raise NameSyntaxError(name, position, reader.expected, near)
     return _build(name, reading, convention)
+
+
+def _read(name: str, registry: Registry) -> tuple[Reading | None, _Reader]:
+    """Read a name, without the words of files where it can be: they never change what a name means."""
+    tokens = registry.aliases().get(name, name).split("_")
+    if registry.base is not None:
+        reader = _Reader(tokens, registry.base)
+        reading = reader.read()
+        if reading is not None:
+            return reading, reader
+    reader = _Reader(tokens, registry)
+    return reader.read(), reader
+
+
+def reads(name: str, registry: Registry) -> bool:
+    """Return whether the grammar can read a name, apart from methods that files declare under it."""
+    return _read(name, registry)[0] is not None
 
 
 def _build(name: str, reading: Reading, convention: Convention) -> MethodSpec:

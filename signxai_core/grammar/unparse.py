@@ -11,7 +11,7 @@ from signxai_core.specs.fill import thresholds
 
 
 def unparse(spec: MethodSpec, registry: Registry) -> str:
-    """Return the canonical name of a method.
+    """Return the canonical name of a method: the grammar's, else the one under which a file declares it.
 
     The name is made from the words that the method came from and checked by parsing it: a method
     that was changed into something the grammar cannot say has no name.
@@ -21,9 +21,6 @@ def unparse(spec: MethodSpec, registry: Registry) -> str:
     PlanError
         When the method has no name in the grammar.
     """
-    declared = next((name for name, known in registry.declared.items() if known == spec), None)
-    if declared is not None:
-        return declared
     text = _text(spec)
     if text is not None and spec.convention in CONVENTIONS:
         try:
@@ -31,6 +28,9 @@ def unparse(spec: MethodSpec, registry: Registry) -> str:
                 return text
         except NameSyntaxError:
             pass
+    declared = next((name for name, known in registry.declared.items() if known == spec), None)
+    if declared is not None:
+        return declared
     raise PlanError(
         "this method has no name in the grammar: it was built or changed by hand, or a parameter was given "
         f"that a name does not hold (the closest name would be {text!r}). Use the MethodSpec itself."

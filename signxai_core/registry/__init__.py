@@ -4,7 +4,7 @@ from signxai_core.registry.check import check
 from signxai_core.registry.entries import BackendEntry, CompositeEntry, Conversion, Grid, RuleEntry, Word
 from signxai_core.registry.hookspecs import hookimpl
 from signxai_core.registry.manager import Owned, PluginInfo, Problem, Registry, build, discover
-from signxai_core.registry.process import Declared, declare, extend, registry
+from signxai_core.registry.process import Declared, declare, extend, registry, registry_without
 
 __all__ = [
     "BackendEntry",
@@ -25,4 +25,5 @@ __all__ = [
     "extend",
     "hookimpl",
     "registry",
+    "registry_without",
 ]

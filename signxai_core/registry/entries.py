@@ -12,24 +12,15 @@ from typing import Any, Literal
 import attrs
 
 from signxai_core.errors import PluginError
+from signxai_core.specs import texts
 
 Role = Literal["prefix", "chain", "base", "cam"]
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*(_([A-Za-z0-9]+|\{[a-z]\w*\}))*")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
-def _matches(pattern: re.Pattern[str], what: str) -> Any:
-    def check(_: object, attribute: attrs.Attribute[str], value: object) -> None:
-        if not isinstance(value, str) or pattern.fullmatch(value) is None:
-            raise ValueError(f"{attribute.name} must be {what}, got {value!r}")
-
-    return check
-
-
-_path = _matches(_PATH, "an import path 'package.module:attribute'")
-_word = _matches(_WORD, "words and {slots} joined by '_'")
-_name = _matches(re.compile(r"[A-Za-z][\w.-]*"), "a name")
+_path = texts.matches(_PATH, "an import path 'package.module:attribute'")
+_name = texts.matches(re.compile(r"[A-Za-z][\w.-]*"), "a name")
 
 
 def _read_only(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -37,11 +28,11 @@ def _read_only(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _choices(mapping: Mapping[str, Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
-    return MappingProxyType({key: tuple(values) for key, values in mapping.items()})
+    return MappingProxyType({key: texts.listed("choices", values) for key, values in mapping.items()})
 
 
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)
+def _packages(names: Iterable[str]) -> tuple[str, ...]:
+    return texts.listed("packages", names)
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +73,7 @@ class Word:
         The paper.
     """
 
-    text: str = attrs.field(validator=_word)
+    text: str = attrs.field(validator=texts.word)
     role: Role = attrs.field(validator=attrs.validators.in_(("prefix", "chain", "base", "cam")))
     factory: str = attrs.field(validator=_path)
     reference: str = ""
@@ -143,7 +134,7 @@ class BackendEntry:
     name: str = attrs.field(validator=_name)
     factory: str = attrs.field(validator=_path)
     builder: str | None = attrs.field(default=None, validator=attrs.validators.optional(_path))
-    packages: tuple[str, ...] = attrs.field(converter=_names)
+    packages: tuple[str, ...] = attrs.field(converter=_packages)
     executor: bool = False
 
     def claims(self, model: object) -> bool:
@@ -165,7 +156,7 @@ class Conversion:
 
     name: str = attrs.field(validator=_name)
     factory: str = attrs.field(validator=_path)
-    packages: tuple[str, ...] = attrs.field(converter=_names)
+    packages: tuple[str, ...] = attrs.field(converter=_packages)
 
     def claims(self, given: object) -> bool:
         """Return whether a class of the object's comes from one of the packages."""

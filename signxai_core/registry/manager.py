@@ -92,7 +92,10 @@ _HOOKS: Mapping[str, _Hook] = MappingProxyType(
 
 @attrs.frozen(eq=False)
 class Registry:
-    """Everything that plugins registered. Mappings are by name, in order of registration."""
+    """Everything that plugins registered. Mappings are by name, in order of registration.
+
+    ``declared`` are methods of configuration files; ``base`` is the registry without any file.
+    """
 
     rules: Mapping[str, Owned]
     composites: Mapping[str, Owned]
@@ -104,6 +107,7 @@ class Registry:
     plugins: tuple[PluginInfo, ...]
     problems: tuple[Problem, ...]
     declared: Mapping[str, MethodSpec] = MappingProxyType({})
+    base: Registry | None = None
 
     def listed(self) -> tuple[str, ...]:
         """Return the names that the grids list, in order."""

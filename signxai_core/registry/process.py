@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import attrs
@@ -60,6 +61,7 @@ def extend(base: Registry, files: Mapping[str, Declared]) -> Registry:
         methods.update(file.methods)
     return attrs.evolve(
         base,
+        base=base if base.base is None else base.base,
         rules=MappingProxyType(rules),
         composites=MappingProxyType(composites),
         words=MappingProxyType(words),
@@ -68,7 +70,18 @@ def extend(base: Registry, files: Mapping[str, Declared]) -> Registry:
     )
 
 
-def declare(owner: str, declared: Declared) -> None:
+def registry_without(path: str | Path) -> Registry:
+    """Return the process's registry as it was, had the file at ``path`` never been loaded."""
+    owner = _owner(path)
+    return extend(_discovered(), {key: file for key, file in _FILES.items() if key != owner})
+
+
+def _owner(path: str | Path) -> str:
+    """Return one name for a file, however its path is spelt."""
+    return str(Path(path).resolve())
+
+
+def declare(path: str | Path, declared: Declared) -> None:
     """Add what a file declares to the process's registry; a file that was loaded before is replaced.
 
     Raises
@@ -76,7 +89,7 @@ def declare(owner: str, declared: Declared) -> None:
     PluginError
         When a name is taken by a plugin, by another file, or by the published table.
     """
-    others = extend(_discovered(), {key: value for key, value in _FILES.items() if key != owner})
+    others = registry_without(path)
     taken = [
         f"{what} {name!r} is taken by {known[name].owner!r}"
         for what, known, own in (
@@ -91,6 +104,6 @@ def declare(owner: str, declared: Declared) -> None:
     listed = {*others.methods, *others.declared}
     taken += [f"method {name!r} is taken" for name in declared.methods if name in listed]
     if taken:
-        raise PluginError(f"{owner}: {'; '.join(taken)}. Rename it in the file")
-    _FILES[owner] = declared
+        raise PluginError(f"{path}: {'; '.join(taken)}. Rename it in the file")
+    _FILES[_owner(path)] = declared
     registry.cache_clear()

@@ -10,16 +10,17 @@ import attrs
 
 from signxai_core.specs.operations import KINDS, Kind
 from signxai_core.specs.rules import AnyRule
+from signxai_core.specs.texts import listed
 
 Position = Literal["first", "last"]
 
 
 def _to_kinds(kinds: Iterable[Any] | None) -> frozenset[Kind] | None:
-    return None if kinds is None else frozenset(kinds)
+    return None if kinds is None else frozenset(listed("kinds", kinds))
 
 
 def _to_functions(functions: Iterable[str] | None) -> frozenset[str] | None:
-    return None if functions is None else frozenset(functions)
+    return None if functions is None else frozenset(listed("functions", functions))
 
 
 def _known_kinds(_: object, __: attrs.Attribute[Any], kinds: frozenset[Kind] | None) -> None:
@@ -78,7 +79,7 @@ class Entry:
 
 
 def _entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    return tuple(entries)
+    return listed("entries", entries)
 
 
 @attrs.frozen
@@ -95,7 +96,8 @@ class Composite:
     """
 
     entries: tuple[Entry, ...] = attrs.field(
-        converter=_entries, validator=attrs.validators.deep_iterable(attrs.validators.instance_of(Entry))
+        converter=_entries,
+        validator=attrs.validators.deep_iterable(attrs.validators.instance_of(Entry)),
     )
     fold_normalisation: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import attrs
 
+from signxai_core.specs import texts
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.composites import Composite
-from signxai_core.specs.conventions import TEXTBOOK
+from signxai_core.specs.conventions import CONVENTIONS, TEXTBOOK
 from signxai_core.specs.rules import LinearRule
 from signxai_core.specs.values import Value, to_optional_value, to_value
 
@@ -121,19 +123,23 @@ class Preset:
         last convolution (the name is that of one framework; the layer is the same one).
     """
 
-    name: str
+    name: str = attrs.field(validator=texts.name)
     low: Value | None = attrs.field(default=None, converter=to_optional_value)
     high: Value | None = attrs.field(default=None, converter=to_optional_value)
     last_conv: str | None = None
     reference: str = attrs.field(default="", eq=False)
 
 
+def _numbers(numbers: Iterable[float]) -> tuple[float, ...]:
+    return texts.listed("numbers", numbers)
+
+
 @attrs.frozen
 class Phrase:
     """A word of the grammar with its numbers filled in: where a part of a method came from."""
 
-    word: str
-    numbers: tuple[float, ...] = ()
+    word: str = attrs.field(validator=texts.word)
+    numbers: tuple[float, ...] = attrs.field(default=(), converter=_numbers)
 
 
 @attrs.frozen(kw_only=True)
@@ -180,8 +186,8 @@ class MethodSpec:
     preset: Preset | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Preset))
     )
-    convention: str = attrs.field(default=TEXTBOOK.name, eq=False)
-    prefix: str | None = attrs.field(default=None, eq=False)
+    convention: str = attrs.field(default=TEXTBOOK.name, eq=False, validator=attrs.validators.in_([*CONVENTIONS]))
+    prefix: str | None = attrs.field(default=None, eq=False, validator=attrs.validators.optional(texts.word))
     phrase: Phrase | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ import attrs
 
 from signxai_core.errors import PluginError
 from signxai_core.specs.cells import Bound, Cell, Constant, Mix, Sign, Square, WeightCell
+from signxai_core.specs.texts import listed
 
 Gate = Literal["all", "positive", "negative"]
 
@@ -52,7 +53,7 @@ class Term:
 
 
 def _terms(terms: Iterable[Term]) -> tuple[Term, ...]:
-    return tuple(terms)
+    return listed("terms", terms)
 
 
 @attrs.frozen(cache_hash=True)
@@ -93,7 +94,7 @@ class Stabiliser:
 
 
 def _shares(shares: Iterable[Share]) -> tuple[Share, ...]:
-    return tuple(shares)
+    return listed("shares", shares)
 
 
 def _shares_sum_to_one(_: object, __: attrs.Attribute[tuple[Share, ...]], shares: tuple[Share, ...]) -> None:
