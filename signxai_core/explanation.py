@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.engine.plan import Plan
+from signxai_core.errors import ParameterError
 from signxai_core.specs.methods import MethodSpec
 
 FloatArray = npt.NDArray[Any]
@@ -77,6 +78,67 @@ class Explanation:
             raise ValueError("this dtype needs a copy of the relevance")
         array = np.asarray(self.relevance, dtype=dtype)
         return array.copy() if copy and array is self.relevance else array
+
+    def plot(self, x: Any = None, *, sample: int = 0, kind: str | None = None, **options: Any) -> Any:
+        """Draw one sample's relevance with :mod:`signxai_core.plot` (extra ``plot``).
+
+        Parameters
+        ----------
+        x
+            What was explained, the whole batch or that sample: images are drawn below the map in grey,
+            series and ECGs along their relevance.
+        sample
+            Its place in the batch.
+        kind
+            ``"image"``, ``"series"``, ``"ecg"``, ``"spectrogram"``, ``"bars"``: a function of
+            :mod:`signxai_core.plot`; by default what the shape says, and an ECG where ``leads`` are given.
+        **options
+            That function's (``cmap``, ``title``, ``ax``, ``reduce``, ``sampling_rate``, ``style``, ...).
+
+        Returns
+        -------
+        Drawn
+            Figure and axes.
+        """
+        from signxai_core import plot  # noqa: PLC0415 - matplotlib is an extra
+
+        return plot.draw(self, x, sample, kind, options)
+
+    def binary(self, *, threshold: float | None = None, quantile: float | None = None) -> npt.NDArray[np.int8]:
+        """Return −1, 0 or +1 for every input value: the sign of relevance where it is strong.
+
+        Parameters
+        ----------
+        threshold
+            Strong is |R| of at least this share of the sample's largest |R|, between 0 and 1.
+        quantile
+            Strong is |R| above this quantile of the sample's |R|, between 0 and 1: 0.9 leaves at most
+            a tenth. Give one of the two.
+
+        Returns
+        -------
+        array
+            Of the relevance's shape; 0 wherever relevance is 0.
+        """
+        given = threshold if threshold is not None else quantile
+        if given is None or (threshold is not None and quantile is not None):
+            raise ParameterError("binary() takes one of threshold= and quantile=")
+        if not 0 <= given <= 1:
+            name = "threshold" if threshold is not None else "quantile"
+            raise ParameterError(f"{name} must lie between 0 and 1, got {given}")
+        strength = np.abs(self.relevance).reshape(len(self.relevance), -1).astype(np.float64)
+        if threshold is not None:
+            strong = strength >= threshold * strength.max(axis=1, keepdims=True)
+        else:
+            strong = strength > np.quantile(strength, given, axis=1, keepdims=True)
+        signs = np.where(strong.reshape(self.relevance.shape), np.sign(self.relevance), 0)
+        return signs.astype(np.int8)
+
+    def _repr_html_(self) -> str:
+        """Show method, targets and conservation in notebooks, and maps of images where matplotlib is there."""
+        from signxai_core.notebook import render  # noqa: PLC0415 - it imports this module
+
+        return render(self)
 
     def __repr__(self) -> str:
         return (

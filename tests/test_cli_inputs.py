@@ -11,6 +11,7 @@ from signxai_core.cli import files, options, packages
 from signxai_core.cli.inputs import Reading, read
 from signxai_core.cli.serialise import to_json
 from signxai_core.errors import BackendError, FileError, InputError, InputShapeError, ParameterError
+from signxai_core.extras import MissingPackageError, need
 from signxai_core.specs import MISSING, Where
 from signxai_core.specs.values import ArrayValue
 
@@ -238,8 +239,8 @@ def test_file_that_cannot_be_written(tmp_path):
 
 
 def test_missing_packages():
-    with pytest.raises(packages.MissingPackageError) as raised:
-        packages.need("sklearn_absent", "PIL", purpose="flying")
+    with pytest.raises(MissingPackageError) as raised:
+        need("sklearn_absent", "PIL", purpose="flying")
     assert raised.value.packages == ("sklearn_absent",)
     assert str(raised.value) == (
         "flying needs sklearn_absent, which is not installed; install it with: pip install 'signxai-core[demo]'"

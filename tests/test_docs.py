@@ -31,7 +31,7 @@ def blocks(name, language):
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [(name, i) for name in ("config.md", "backends.md", "metrics.md") for i in range(len(blocks(name, "python")))],
+    [(page.name, i) for page in sorted(DOCS.glob("*.md")) for i in range(len(blocks(page.name, "python")))],
 )
 def test_code_runs(name, number, tmp_path):
     (tmp_path / "ours.toml").write_text(blocks("config.md", "toml")[0])

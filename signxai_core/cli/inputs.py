@@ -12,8 +12,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from signxai_core.cli.packages import need
 from signxai_core.errors import FileError, InputError, InputShapeError
+from signxai_core.extras import need
 
 Layout = Literal["channels_first", "channels_last"]
 Array = npt.NDArray[Any]

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from signxai_core.errors import BackendError, SignxaiError
+from signxai_core.errors import BackendError
 from signxai_core.registry import registry
-
-#: Import name -> what ``pip install`` calls it, where the two differ.
-_DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
-
-
-class MissingPackageError(SignxaiError, ImportError):
-    """An optional package is not installed.
-
-    Attributes
-    ----------
-    packages
-        What ``pip install`` calls them.
-    """
-
-    def __init__(self, packages: Iterable[str], purpose: str) -> None:
-        self.packages = tuple(packages)
-        super().__init__(
-            f"{purpose} needs {', '.join(self.packages)}, which is not installed; "
-            "install it with: pip install 'signxai-core[demo]'"
-        )
-
-
-def need(*packages: str, purpose: str) -> None:
-    """Raise :class:`MissingPackageError` unless all ``packages`` (import names) can be imported."""
-    absent = [_DISTRIBUTIONS.get(name, name) for name in packages if importlib.util.find_spec(name) is None]
-    if absent:
-        raise MissingPackageError(absent, purpose)
 
 
 class Formats(Protocol):

@@ -17,11 +17,11 @@ import signxai_core as sx
 from signxai_core.cli import files, outputs
 from signxai_core.cli.inputs import Inputs, Layout
 from signxai_core.cli.options import Pictures
-from signxai_core.cli.packages import need
 from signxai_core.cli.progress import bar
 from signxai_core.cli.selection import Selection
 from signxai_core.errors import InputShapeError
 from signxai_core.explanation import Explanation
+from signxai_core.extras import need
 
 MAPS = "explanations.npz"
 TABLE = "table.csv"

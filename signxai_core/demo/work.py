@@ -13,10 +13,11 @@ from rich.console import Console
 
 import signxai_core as sx
 from signxai_core.cli import files, outputs
-from signxai_core.cli.packages import DemoModel, demo_model, need
+from signxai_core.cli.packages import DemoModel, demo_model
 from signxai_core.cli.progress import bar
 from signxai_core.cli.selection import matching, open_parameters
 from signxai_core.errors import InputError
+from signxai_core.extras import need
 from signxai_core.specs import TEXTBOOK
 
 #: For names such as ``gradient_x_sign_mu``, which leave the threshold to the caller.

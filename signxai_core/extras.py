@@ -1,0 +1,45 @@
+"""Packages that only some parts of the library need."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+
+from signxai_core.errors import SignxaiError
+
+#: Import name -> what ``pip install`` calls it, where the two differ.
+_DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "pywt": "PyWavelets"}
+
+
+class MissingPackageError(SignxaiError, ImportError):
+    """An optional package is not installed.
+
+    Attributes
+    ----------
+    packages
+        What ``pip install`` calls them.
+    """
+
+    def __init__(self, packages: Iterable[str], purpose: str, extra: str = "demo") -> None:
+        self.packages = tuple(packages)
+        super().__init__(
+            f"{purpose} needs {', '.join(self.packages)}, which is not installed; "
+            f"install it with: pip install 'signxai-core[{extra}]'"
+        )
+
+
+def need(*packages: str, purpose: str, extra: str = "demo") -> None:
+    """Raise :class:`MissingPackageError` unless all ``packages`` (import names) can be imported.
+
+    Parameters
+    ----------
+    *packages
+        Import names.
+    purpose
+        What needs them; the text of the error begins with it.
+    extra
+        Extra of this distribution that brings them.
+    """
+    absent = [_DISTRIBUTIONS.get(name, name) for name in packages if importlib.util.find_spec(name) is None]
+    if absent:
+        raise MissingPackageError(absent, purpose, extra)
