@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from signxai_tf import chains, normal, patterns
+from signxai_tf import chains, masks, normal, patterns
 from signxai_tf.calls import compose
 from signxai_tf.convolutions import channel_axis
 from signxai_tf.traits import Net, Unit, constant, is_tainted, tracked_outputs
@@ -31,7 +32,7 @@ def units(net: Net) -> list[Unit]:
         claim(normal.find(net, step, claimed))
     for step in reversed(net.steps):
         if id(step) not in claimed:
-            claim(patterns.find(net, step, claimed) or _clip(net, step, claimed))
+            claim(masks.find(net, step) or patterns.find(net, step, claimed) or _clip(net, step, claimed))
     for step in net.steps:
         start = chains.core(step) if id(step) not in claimed else None
         claim(None if start is None else chains.grow(net, start, claimed))
@@ -49,7 +50,9 @@ def _clip(net: Net, step: Step, claimed: set[int]) -> Unit | None:
     if net.sole(inner.outputs[0]) is not step or step.arguments[1].state != FREE or inner.arguments[1].state != FREE:
         return None
     low, high = (s.arguments[1] for s in (step, inner)[:: 1 if step.op == "Maximum" else -1])
-    function = "relu6" if _is_number(low, 0) and _is_number(high, 6) else "clamp"
+    function = "clamp"
+    if masks.is_zero(low):
+        function = "relu" if _is_number(high, math.inf) else "relu6" if _is_number(high, 6) else function
     return Unit(
         steps=(inner, step), inputs=(inner.arguments[0],), outputs=step.outputs, kind="activation", function=function
     )
@@ -205,8 +208,13 @@ def _bound(unit: Unit, step: Step) -> Unit | None:
     if len(unit.inputs) != 1:
         return _named(unit, step.op.lower())
     other = next(value for value in step.inputs if value.state == FREE)
-    relu = step.op == "Maximum" and _is_number(other, 0)
+    relu = step.op == "Maximum" and masks.is_zero(other) and unit.inputs[0].array.shape == unit.outputs[0].array.shape
     return attrs.evolve(unit, kind="activation", function="relu" if relu else "clamp")
+
+
+def _leaky(unit: Unit, step: Step) -> Unit | None:
+    slope = step.attributes.get("alpha", 0.2)
+    return attrs.evolve(unit, kind="activation", function="leaky_relu" if slope else "relu")
 
 
 def _pad(unit: Unit, step: Step) -> Unit | None:
@@ -227,4 +235,5 @@ _HANDLERS: dict[str, Callable[[Unit, Step], Unit | None]] = {
     "Max": _maximum,
     **dict.fromkeys(("Maximum", "Minimum"), _bound),
     **dict.fromkeys(("Pad", "PadV2"), _pad),
+    "LeakyRelu": _leaky,
 }
