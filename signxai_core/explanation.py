@@ -73,6 +73,11 @@ class Explanation:
     plan: Plan
     conservation: Conservation
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before the map is used; those of the plan."""
+        return self.plan.warnings
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:  # noqa: FBT001 - NumPy's protocol
         if copy is False and dtype is not None and np.dtype(dtype) != self.relevance.dtype:
             raise ValueError("this dtype needs a copy of the relevance")
@@ -141,7 +146,8 @@ class Explanation:
         return render(self)
 
     def __repr__(self) -> str:
+        warned = f", warnings={len(self.warnings)}" if self.warnings else ""
         return (
             f"Explanation({self.method!r}, shape={self.relevance.shape}, backend={self.backend!r}, "
-            f"convention={self.convention!r})"
+            f"convention={self.convention!r}{warned})"
         )

@@ -120,3 +120,20 @@ def test_a_mask_that_was_changed_is_no_relus():
     for form in (changed, changed_past_torch):
         rows = sx.plan(Net(form), X, "guided_backprop").rows
         assert "clip, then exact VJP" not in {row.rule for row in rows}
+
+
+@pytest.mark.parametrize("name", ["guided_backprop", "deconvnet", "guided_grad_cam"])
+def test_a_model_without_any_relu_is_warned_of(name):
+    net = Net(torch.tanh)
+    (warning,) = sx.plan(net, X, name).warnings
+    explanation = sx.explain(net, X, name, 1)
+    assert explanation.warnings == (warning,)
+    assert warning.startswith("the model has no ReLU (relu|relu6), so that 'clip, then ")
+    assert warning.endswith("is applied nowhere: its relevance is the plain gradient")
+    assert repr(explanation).endswith("warnings=1)")
+
+
+def test_no_warning_where_there_is_a_relu_or_none_is_asked_for():
+    assert sx.explain(Net(torch.relu), X, "guided_backprop").warnings == ()
+    assert sx.explain(Net(torch.tanh), X, "gradient").warnings == ()
+    assert "warnings" not in repr(sx.explain(Net(torch.tanh), X, "gradient"))

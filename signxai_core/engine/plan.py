@@ -52,8 +52,8 @@ class Plan:
     notes
         Seed, sampling, class-activation layer and factor on the finished map.
     warnings
-        Operations without a rule that were linearised (``strict=False``), and paths of entries that
-        no operation has.
+        Operations without a rule that were linearised (``strict=False``), paths of entries that no
+        operation has, and clipping for which there is no ReLU.
     """
 
     method: str
@@ -131,7 +131,19 @@ def resolve(query: Query, structure: Structure, *, strict: bool = True) -> Assig
             rows.append(Row(operation=operation.label, kind=operation.kind, rule=rule.name, why=reason))
             if isinstance(rule, Linearised):
                 warnings.append(f"{operation.label} has no rule and was linearised")
-    return Assignment(tuple(steps), tuple(rows), (*warnings, *_unused(query.composite, structure)))
+    warnings += [*_unused(query.composite, structure), *_unclipped(query.composite, steps)]
+    return Assignment(tuple(steps), tuple(rows), tuple(warnings))
+
+
+def _unclipped(composite: Composite, steps: list[tuple[StepRule, ...]]) -> list[str]:
+    """Return a warning where rules that change the gradient at some functions found none of these."""
+    changing = [entry for entry in composite.entries if isinstance(entry.rule, Exact) and entry.rule != Exact()]
+    rules = {rule for step in steps for rule in step}
+    if not changing or any(entry.rule in rules for entry in changing):
+        return []
+    where = " or ".join(dict.fromkeys(str(entry.where) for entry in changing))
+    same = ": its relevance is the plain gradient" if rules == {Exact()} else ""
+    return [f"the model has no ReLU ({where}), so that {changing[0].rule.name!r} is applied nowhere{same}"]
 
 
 def _unused(composite: Composite, structure: Structure) -> list[str]:
