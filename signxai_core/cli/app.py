@@ -22,6 +22,7 @@ from signxai_core.cli import comparing, experiment, listing, models, options, sh
 from signxai_core.cli import recompute as recomputing
 from signxai_core.cli import run as running
 from signxai_core.cli.inputs import read
+from signxai_core.cli.printing import printable
 from signxai_core.cli.selection import matching, select
 from signxai_core.errors import InputError, SignxaiError, SignxaiWarning
 from signxai_core.registry import check, discover, registry
@@ -42,7 +43,7 @@ def main() -> None:
         try:
             app()
         except SignxaiError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {printable(str(error))}", err=True)
             sys.exit(1)
 
 
@@ -55,7 +56,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     place = "" if issubclass(category, SignxaiWarning) else f" ({category.__name__}, {filename}:{lineno})"
-    typer.echo(f"warning: {message}{place}", err=True)
+    typer.echo(f"warning: {printable(str(message))}{place}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -130,7 +131,7 @@ def plugins(
         Console().print()
         Console().print(listing.entries(found))
     for problem in (*found.problems, *(check(found) if verbose else ())):
-        typer.echo(f"problem: {problem}", err=True)
+        typer.echo(f"problem: {printable(str(problem))}", err=True)
 
 
 @app.command()
@@ -166,7 +167,7 @@ def plan(
         strict=strict,
         **options.parameters(set_),
     )
-    typer.echo(found)
+    typer.echo(printable(str(found)))
 
 
 @app.command()

@@ -20,6 +20,7 @@ from rich.table import Table
 import signxai_core as sx
 from signxai_core.cli import models, options
 from signxai_core.cli.inputs import read
+from signxai_core.cli.printing import printable, say
 from signxai_core.cli.selection import select
 from signxai_core.compare import TOLERANCE, Comparison
 from signxai_core.engine.parting import Parting
@@ -92,7 +93,7 @@ def compare(
 def _print(found: Comparison, left_out: dict[str, str]) -> None:
     out, err = Console(), Console(stderr=True)
     for name, reason in left_out.items():
-        err.print(f"left out {name}: {reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(err, f"left out {name}: {reason}", "yellow")
     out.print(_table(found))
     count, agreeing = len(found.methods), sum(entry.agree for entry in found.methods)
     lines = [
@@ -104,7 +105,7 @@ def _print(found: Comparison, left_out: dict[str, str]) -> None:
         place = f"{found.values.a} | {found.values.b}"
         lines.insert(2, f"the models compute different values from {place} on (by {found.values.difference:.2g})")
     for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(out, line)
 
 
 def _table(found: Comparison) -> Table:
@@ -115,7 +116,11 @@ def _table(found: Comparison) -> Table:
         place = "" if entry.agree else "the finished map" if entry.parting is None else str(entry.parting)
         style = None if entry.agree else "red"
         table.add_row(
-            entry.method, f"{entry.difference:.2g}", f"{entry.sum_difference:.2g}", escape(place), style=style
+            entry.method,
+            f"{entry.difference:.2g}",
+            f"{entry.sum_difference:.2g}",
+            escape(printable(place)),
+            style=style,
         )
     return table
 

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from signxai_core.cli.printing import printable
 from signxai_core.errors import FileError, InputError, InputShapeError
 from signxai_core.extras import need
 
@@ -76,7 +77,8 @@ def read(paths: Sequence[Path], how: Reading) -> Inputs:
     labels: list[str] = []
     for path, part in zip(paths, parts, strict=True):
         single = path.suffix.lower() not in ARRAYS or len(part) == 1
-        labels += [path.name] if single else [f"{path.name}[{i}]" for i in range(len(part))]
+        name = printable(path.name)
+        labels += [name] if single else [f"{name}[{i}]" for i in range(len(part))]
     return Inputs(np.concatenate(parts), tuple(labels))
 
 

@@ -147,7 +147,7 @@ def series_png(relevance: Array, x: Array, title: str, *, channels_last: bool) -
         extent = (-0.5, len(values) - 0.5, low - margin, high + margin)
         image = axes.imshow(plane[None], cmap=COLOURS, vmin=-largest, vmax=largest, extent=extent, aspect="auto")
         axes.plot(np.arange(len(values)), values, color="black", lw=0.9)
-    rows[0].set_title(title, fontsize=10)
+    rows[0].set_title(title, fontsize=10, parse_math=False)
     rows[-1].set_xlabel("step")
     figure.colorbar(image, ax=list(rows), label="relevance")
     return figure_png(figure)

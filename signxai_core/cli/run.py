@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from rich.table import Table
 import signxai_core as sx
 from signxai_core.cli import files, outputs
 from signxai_core.cli.inputs import Inputs, Layout
+from signxai_core.cli.naming import picture_names
 from signxai_core.cli.options import Pictures
+from signxai_core.cli.printing import say
 from signxai_core.cli.progress import bar
 from signxai_core.cli.selection import Selection
 from signxai_core.errors import InputShapeError
@@ -53,7 +54,7 @@ class Job:
 def run(job: Job, out: Console, err: Console) -> None:
     """Compute and write; ``out`` gets the table, ``err`` progress and what was left out."""
     for name, reason in job.selection.left_out.items():
-        err.print(f"left out {name}: {reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(err, f"left out {name}: {reason}", "yellow")
     kind = _kind(job, err)
     singles, sheets = list(_singles(job, kind)), list(_sheets(job, kind))
     planned = [job.output / MAPS, job.output / TABLE, *(path for path, *_ in singles), *(path for path, _ in sheets)]
@@ -66,7 +67,7 @@ def run(job: Job, out: Console, err: Console) -> None:
         _draw(job, result, singles, sheets, err)
     out.print(_render(table, out.width))
     for line in _summary(job, result, len(singles), sheets):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(out, line)
 
 
 def _compute(job: Job, err: Console) -> outputs.Result:
@@ -80,7 +81,7 @@ def _compute(job: Job, err: Console) -> outputs.Result:
             {**job.request, **job.limits, **job.parameters},
         )
     for warning in dict.fromkeys(text for e in explanations.values() for text in e.plan.warnings):
-        err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(err, f"warning: {warning}", "yellow")
     request = {**job.request, "parameters": job.parameters, "rules": job.rules}
     return outputs.Result(explanations, job.inputs.array, job.inputs.labels, request)
 
@@ -121,7 +122,7 @@ def _kind(job: Job, err: Console) -> Pictures:
         text = f"inputs of shape {shape} cannot be drawn: only vectors, series and images can"
         if job.pictures is not Pictures.auto:
             raise InputShapeError(f"{text}; use --pictures none")
-        err.print(f"no pictures: {text}", markup=False, highlight=False, soft_wrap=True)
+        say(err, f"no pictures: {text}")
         return Pictures.none
     need("matplotlib", "PIL", purpose="drawing pictures (--pictures none does without)")
     if job.pictures is not Pictures.auto:
@@ -132,9 +133,8 @@ def _kind(job: Job, err: Console) -> Pictures:
 def _singles(job: Job, kind: Pictures) -> Iterator[tuple[Path, int, str]]:
     """Yield path, sample and method of every single picture."""
     if kind is Pictures.each:
-        for sample, label in enumerate(_file_names(job.inputs.labels)):
-            for name in job.selection.names:
-                yield job.output / FOLDER / f"{label}_{name}.png", sample, name
+        for (sample, name), file in picture_names(job.inputs.labels, job.selection.names).items():
+            yield job.output / FOLDER / file, sample, name
 
 
 def _sheets(job: Job, kind: Pictures) -> Iterator[tuple[Path, range]]:
@@ -144,12 +144,6 @@ def _sheets(job: Job, kind: Pictures) -> Iterator[tuple[Path, range]]:
         for number, start in enumerate(range(0, count, _PER_SHEET), start=1):
             name = "sheet.png" if count <= _PER_SHEET else f"sheet_{number}.png"
             yield job.output / name, range(start, min(start + _PER_SHEET, count))
-
-
-def _file_names(labels: Sequence[str]) -> list[str]:
-    """Make labels fit for file names, and different from one another."""
-    plain = [re.sub(r"[^\w.-]+", "_", label).strip("_.") or "sample" for label in labels]
-    return [name if plain.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(plain)]
 
 
 def _render(table: Sequence[tuple[Any, ...]], width: int) -> Table:

@@ -127,8 +127,10 @@ def _draw_column(axes: Axes, column: Sequence[_Piece], inputs: Row, *, left: flo
 
 
 def _draw_row(axes: Axes, row: Row, *, left: float, top: float, side: float, tall: float, weight: str) -> None:
-    axes.text(left, top + _NAME - 0.05, row.name, fontsize=8.5, weight=weight)
+    axes.text(left, top + _NAME - 0.05, row.name, fontsize=8.5, weight=weight, parse_math=False)
     for index, (tile, text) in enumerate(zip(row.tiles, row.texts, strict=True)):
         x, y = left + index * (side + _GAP), top + _NAME
         place(axes, tile, left=x, top=y, side=side)
-        axes.text(x + side / 2, y + tall + 0.03, text, fontsize=7.5, color="0.3", ha="center", va="top")
+        axes.text(
+            x + side / 2, y + tall + 0.03, text, fontsize=7.5, color="0.3", ha="center", va="top", parse_math=False
+        )

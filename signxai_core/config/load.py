@@ -51,7 +51,7 @@ from signxai_core.config.experiments import Experiment
 from signxai_core.errors import ConfigError, FileError, NameSyntaxError, SignxaiError
 from signxai_core.registry import CompositeEntry, Declared, Owned, Registry, RuleEntry, Word, extend
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, AnyRule, Composite, MethodSpec, Preset
-from signxai_core.specs.texts import NAME_RULE, is_name
+from signxai_core.specs.texts import NAME_RULE, is_name, shown, unprintable
 
 _TABLES = ("rules", "composites", "presets", "words", "methods", "experiments")
 _NO_FACTORY = "signxai_core.config:declared"
@@ -112,9 +112,10 @@ class _Reader:
     failed: set[tuple[str, str]] = attrs.field(factory=set)
 
     def read(self) -> Declared:
+        self.problems += unprintable(self.document, "")
         for key in self.document:
             if key not in _TABLES:
-                self.problems.append(f"{key}: unknown table; accepted: {', '.join(_TABLES)}")
+                self.problems.append(f"{shown(key)}: unknown table; accepted: {', '.join(_TABLES)}")
         self._table("rules", self._rule)
         self._table("composites", self._composite)
         self._table("presets", self._preset)

@@ -14,6 +14,7 @@ from rich.console import Console
 import signxai_core as sx
 from signxai_core.cli import files, outputs
 from signxai_core.cli.packages import DemoModel, demo_model
+from signxai_core.cli.printing import say
 from signxai_core.cli.progress import bar
 from signxai_core.cli.selection import matching, open_parameters
 from signxai_core.errors import InputError
@@ -81,7 +82,7 @@ class _Stage:
     err: Console
 
     def say(self, text: str) -> None:
-        self.out.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.out, text)
 
 
 def run(request: Request, out: Console, err: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -47,3 +47,21 @@ def listed(field: str, values: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{field} must be a list or another collection, got {values!r}")
     return tuple(values)
+
+
+def shown(text: str) -> str:
+    """Return a text as it is, or quoted with escapes where it could not be shown."""
+    return text if text.isprintable() else repr(text)
+
+
+def unprintable(value: Any, place: str) -> Iterator[str]:
+    """Yield a message for every text in nested lists and tables that would steer a terminal."""
+    if isinstance(value, str) and not all(c.isprintable() or c in "\n\t" for c in value):
+        yield f"{place}: a text with characters that cannot be printed: {value!r}"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from unprintable(key, place)
+            yield from unprintable(item, f"{place}.{shown(key)}".lstrip("."))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unprintable(item, f"{place}[{index}]")
