@@ -178,7 +178,7 @@ def test_parameters_refused(tmp_path):
         options.parameters(["mu=3", "mu=4"])
     with pytest.raises(typer.BadParameter, match="expected key=value, got 'mu'"):
         options.parameters(["mu"])
-    with pytest.raises(FileError, match=r"cannot read the array .*absent.npy"):
+    with pytest.raises(FileError, match=r"cannot read .*absent.npy as a NumPy file"):
         options.parameters([f"mu=@{tmp_path / 'absent.npy'}"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import zipfile
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +12,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from signxai_core.cli.images import read_image
 from signxai_core.cli.printing import printable
 from signxai_core.errors import FileError, InputError, InputShapeError
-from signxai_core.extras import need
 
 Layout = Literal["channels_first", "channels_last"]
 Array = npt.NDArray[Any]
@@ -33,7 +33,7 @@ class Reading:
     size
         Height and width that images are resized to (bilinear).
     scale
-        What the pixel values 0 and 255 become; 0 and 1 unless given.
+        What the pixel values 0 and 255 become, or 0 and 65535 of images with 16 bits; 0 and 1 unless given.
     grey
         Turn images into one channel.
     mean, std
@@ -110,14 +110,19 @@ def _refuse_idle_options(paths: Sequence[Path], how: Reading) -> None:
 
 
 def _read_array(path: Path, how: Reading) -> Array:
+    return read_array(path, how.key)
+
+
+def read_array(path: Path, key: str | None = None) -> Array:
+    """Read ``.npy``, or one array of ``.npz``, without ever running code that the file holds."""
     try:
         # Opened here, because NumPy leaves a broken zip file open.
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else _chosen(loaded, path, how.key)
+            return loaded if isinstance(loaded, np.ndarray) else _chosen(loaded, path, key)
     except FileError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy raises nearly anything at a broken file
         raise FileError(f"cannot read {path} as a NumPy file: {error}") from error
 
 
@@ -131,23 +136,7 @@ def _chosen(arrays: Any, path: Path, wanted: str | None) -> Array:
 
 
 def _read_image(path: Path, how: Reading) -> Array:
-    need("PIL", purpose=f"reading the image {path}")
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - an extra, checked by need()
-
-    try:
-        with Image.open(path) as image:
-            pixels = image.convert("L" if how.grey else "RGB")
-            if how.size is not None:
-                pixels = pixels.resize(how.size[::-1], Image.Resampling.BILINEAR)
-            array = np.asarray(pixels, dtype=np.float32)
-    except UnidentifiedImageError as error:
-        kinds = ", ".join((*ARRAYS, *SERIES))
-        raise FileError(f"cannot read {path}: neither an image that Pillow knows, nor one of {kinds}") from error
-    except OSError as error:
-        raise FileError(f"cannot read the image {path}: {error}") from error
-    low, high = how.scale if how.scale is not None else (0.0, 1.0)
-    array = np.float32(low) + array * np.float32((high - low) / 255)
-    return _finish(array[..., None] if how.grey else array, path, how)
+    return _finish(read_image(path, grey=how.grey, size=how.size, scale=how.scale), path, how)
 
 
 def _read_series(path: Path, how: Reading) -> Array:
@@ -157,20 +146,21 @@ def _read_series(path: Path, how: Reading) -> Array:
         raise FileError(f"cannot read {path} as text: {error}") from error
     head = text.partition("\n")[0]
     delimiter = max(",;\t ", key=head.count)
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if row]
-    if rows and not any(_is_number(cell) for cell in rows[0]):
-        header, rows = 1, rows[1:]
-    else:
-        header = 0
-    if not rows:
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if row]
+    except csv.Error as error:
+        raise FileError(f"cannot read {path} as a table: {error}") from error
+    header = int(bool(rows) and not any(_is_number(cell) for cell in rows[0]))
+    if not rows[header:]:
         raise FileError(f"{path} holds no rows of numbers; expected rows = time steps, columns = channels")
-    for number, row in enumerate(rows, start=1 + header):
-        if len(row) != len(rows[0]):
-            raise FileError(f"{path}, row {number}: {len(row)} columns, but the first row has {len(rows[0])}")
+    for number, row in enumerate(rows[header:], start=1 + header):
+        if len(row) != len(rows[header]):
+            raise FileError(f"{path}, row {number}: {len(row)} columns, but the first row has {len(rows[header])}")
         for column, cell in enumerate(row, start=1):
-            if not _is_number(cell):
-                raise FileError(f"{path}, row {number}, column {column}: {cell!r} is not a number")
-    return _finish(np.array(rows, dtype=np.float32), path, how)
+            problem = _problem(cell)
+            if problem is not None:
+                raise FileError(f"{path}, row {number}, column {column}: {cell!r} {problem}")
+    return _finish(np.array(rows[header:], dtype=np.float32), path, how)
 
 
 def _is_number(cell: str) -> bool:
@@ -178,7 +168,16 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell
+
+
+def _problem(cell: str) -> str | None:
+    """Return why a cell cannot become a float32, if it cannot."""
+    if not _is_number(cell):
+        return "is not a number"
+    if not math.isfinite(float(cell)):
+        return "is not a finite number"
+    return "is too large for float32" if abs(float(cell)) > float(np.finfo(np.float32).max) else None
 
 
 def _finish(sample: Array, path: Path, how: Reading) -> Array:

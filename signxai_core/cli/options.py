@@ -12,7 +12,7 @@ import typer
 
 import signxai_core as sx
 from signxai_core.cli import inputs
-from signxai_core.errors import FileError, ParameterError
+from signxai_core.errors import ParameterError
 
 
 class Layout(str, Enum):
@@ -112,7 +112,9 @@ LayoutOption = Annotated[
     typer.Option(help="Where the model expects the channels [default: first; last for TensorFlow]."),
 ]
 SizeOption = Annotated[str | None, typer.Option(help="Resize images, HEIGHTxWIDTH.")]
-ScaleOption = Annotated[str | None, typer.Option(help="What pixel values 0 and 255 become, LOW,HIGH [default: 0,1].")]
+ScaleOption = Annotated[
+    str | None, typer.Option(help="What pixel values 0 and 255 (16 bits: 65535) become, LOW,HIGH [default: 0,1].")
+]
 MeanOption = Annotated[str | None, typer.Option(help="Taken off after scaling, one per channel: 0.485,0.456,0.406.")]
 StdOption = Annotated[str | None, typer.Option(help="Divided by after that, one per channel.")]
 GreyOption = Annotated[bool, typer.Option("--grey", help="Read images with one channel.")]
@@ -219,10 +221,7 @@ def rules(assignments: Sequence[str] | None) -> dict[str, str]:
 def _value(text: str) -> Any:
     """Whole number, number, list of numbers, array from a file, or text."""
     if text.startswith("@"):
-        try:
-            return np.load(text[1:], allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FileError(f"cannot read the array {text[1:]}: {error}") from error
+        return inputs.read_array(Path(text[1:]))
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def read(path: Path) -> Stored:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             arrays = {} if isinstance(found, np.ndarray) else dict(found)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy raises nearly anything at a broken file
         raise FileError(f"cannot read {path}: {error}") from error
     try:
         metadata = json.loads(str(arrays["metadata"]))
