@@ -147,6 +147,7 @@ def sheet(
         part = signal[leads.index(strip.lead), strip.start : strip.stop] * gain
         above[strip.row] = max(above[strip.row], float(part.max(initial=0.0)) + room, 4.0 + room)
         below[strip.row] = max(below[strip.row], float(-part.min(initial=0.0)))
+    above[0] = max(above[0], _PULSE * gain)
     least = _ROWS[layout]
     steps = [5 * np.ceil(max(least, below[i] + above[i + 1] + 5) / 5) for i in range(rows - 1)]
     last = BOTTOM + 5 * np.ceil(max(least / 2, below[-1] + 3) / 5)
