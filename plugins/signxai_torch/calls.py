@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -82,20 +82,20 @@ def _collect(value: Any, found: list[Tensor]) -> None:
             _collect(item, found)
 
 
-def leaves_of(tensor: Tensor) -> list[Tensor]:
-    """Return the tensors at the ends of a graph."""
-    found: dict[int, Tensor] = {}
-    pending, seen = [tensor.grad_fn], set()
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor):
-            found[id(variable)] = variable
-        pending += [following for following, _ in node.next_functions]
-    return list(found.values())
+def map_items(function: Callable[[Any], Any], value: Any) -> Any:
+    """Apply a function to the items of a container."""
+    if isinstance(value, (tuple, list)):
+        return rebuild(value, [item if type(item) in ATOMS else function(item) for item in value])
+    if isinstance(value, dict):
+        return {key: item if type(item) in ATOMS else function(item) for key, item in value.items()}
+    return value
+
+
+def replace(result: Any, handed: Iterator[Tensor]) -> Any:
+    """Return a nested result with other tensors, in order."""
+    if isinstance(result, Tensor):
+        return next(handed)
+    return map_items(lambda item: replace(item, handed), result)
 
 
 @attrs.frozen(eq=False)

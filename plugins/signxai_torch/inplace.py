@@ -28,22 +28,24 @@ def run_inplace(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwarg
     target = args[0]
     originals: list[Tensor] = []
     template, options = run.template((args, kwargs), originals)
-    others = any(id(tensor) in ledger.tainted for tensor in tensors_of((args[1:], kwargs)))
-    tainted = others or id(ledger.aliases.get(id(target), target)) in ledger.tainted
+    others = ledger.taint_of(tensors_of((args[1:], kwargs)))
+    taint = ledger.taint_of(tensors_of((args, kwargs)))
     if originals:
         if not torch.is_grad_enabled():
             raise run.unsupported("an in-place function under torch.no_grad on a tensor that depends on the input")
         ours = _is_ours(run, target)
         rectifies = run.masks.rectifies(run.last, args, kwargs)
-        result = run.call(OutOfPlace(func), template, options, originals, tainted=tainted, rectifies=rectifies)
+        result = run.call(OutOfPlace(func), template, options, originals, taint=taint, rectifies=rectifies)
         return rebind(run, target, result, ours=ours)
     target = ledger.aliases.get(id(target), target)
     if memory(target) in ledger.owned:
         if others:
-            ledger.taint(target)
+            ledger.taint(target, step=taint == "step")
         func(target, *run.constants(args[1:]), **run.constants(kwargs))
         return target
-    return _substitute(run, target, OutOfPlace(func)(*run.constants(args), **run.constants(kwargs)), tainted=tainted)
+    return _substitute(
+        run, target, OutOfPlace(func)(*run.constants(args), **run.constants(kwargs)), tainted=bool(taint)
+    )
 
 
 def _is_ours(run: Run, tensor: Tensor) -> bool:
@@ -74,7 +76,7 @@ def rebind(run: Run, target: Tensor, result: Tensor, *, ours: bool = True) -> Te
     originals: list[Tensor] = []
     arguments = run.template((root, result, *shown), originals)
     run.last = "overwrite"
-    ledger.moved[key] = run.call(_overwrite, arguments, {}, originals, tainted=False)
+    ledger.moved[key] = run.call(_overwrite, arguments, {}, originals)
     follow(run, target)
     return target
 
@@ -100,7 +102,7 @@ def follow(run: Run, tensor: Tensor) -> None:
             originals: list[Tensor] = []
             arguments = run.template((root, *shown), originals)
             last, run.last = run.last, "as_strided"
-            _show(run, tensor, run.call(torch.as_strided, arguments, {}, originals, tainted=False))
+            _show(run, tensor, run.call(torch.as_strided, arguments, {}, originals))
             run.last = last
         else:
             tensor.data = ledger.value(root).as_strided(*shown)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from torch import Tensor
 
 from signxai_torch.values import Values
+
+#: How something depends on the input without a derivative: not at all, as a step function does, or unseen.
+Taint = Literal["", "step", "hidden"]
 
 
 def memory(tensor: Tensor) -> int:
@@ -40,6 +43,9 @@ class Ledger:
         Tensor id of a *tracked* tensor, one that depends on the input with a derivative.
     tainted
         Tensors that depend on the input without a derivative.
+    steps
+        Those of them that are piecewise constant in the input: indices, comparisons, and what is computed from
+        these alone.
     aliases
         What stands for a tensor that is the user's, after an in-place function changed it.
     owned
@@ -53,6 +59,7 @@ class Ledger:
     values: Values = attrs.field(factory=Values)
     ids: dict[int, int] = attrs.field(factory=dict)
     tainted: set[int] = attrs.field(factory=set)
+    steps: set[int] = attrs.field(factory=set)
     aliases: dict[int, Tensor] = attrs.field(factory=dict)
     owned: set[int] = attrs.field(factory=set)
     moved: dict[int, Tensor] = attrs.field(factory=dict)
@@ -77,18 +84,32 @@ class Ledger:
         key, ids = id(handed), self.ids
         ids[key] = identity
         self.tainted.discard(key)
+        self.steps.discard(key)
         # Of this object the callback must know nothing, or neither would be freed without the collector.
         self._shown.append(weakref.ref(handed, lambda _: ids.pop(key, None)))
 
-    def taint(self, tensor: Tensor) -> None:
-        """Note that a tensor depends on the input without a derivative."""
+    def taint(self, tensor: Tensor, *, step: bool = False) -> None:
+        """Note that a tensor depends on the input without a derivative; ``step``: it is piecewise constant."""
         self.ids.pop(id(tensor), None)
         self.tainted.add(id(tensor))
+        (self.steps.add if step else self.steps.discard)(id(tensor))
         self._kept.append(tensor)
 
     def is_tainted(self, tensors: list[Tensor]) -> bool:
         """Return whether any of them depends on the input without a derivative."""
         return bool(self.tainted) and any(id(self.aliases.get(id(t), t)) in self.tainted for t in tensors)
+
+    def taint_of(self, tensors: list[Tensor]) -> Taint:
+        """Return how they depend on the input without a derivative."""
+        if not self.is_tainted(tensors):
+            return ""
+        keys = {id(self.aliases.get(id(tensor), tensor)) for tensor in tensors}
+        return "step" if self.steps.issuperset(keys & self.tainted) else "hidden"
+
+    def are_steps(self, tensors: list[Tensor]) -> bool:
+        """Return whether all of them that depend on the input are piecewise constant."""
+        keys = {id(self.aliases.get(id(tensor), tensor)) for tensor in tensors}
+        return self.steps.issuperset(key for key in keys if key in self.tainted or key in self.ids)
 
     def own(self, tensor: Tensor) -> None:
         """Note that a tensor's memory may be written to."""

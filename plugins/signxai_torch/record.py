@@ -8,7 +8,8 @@ depend on the input without a derivative (``x.argmax()``) are *tainted*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -17,18 +18,20 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 
 from signxai_core.engine.backend import Operation
-from signxai_core.errors import ModelError, UnsupportedOperationError
+from signxai_core.errors import UnsupportedOperationError
 from signxai_torch import vocabulary
-from signxai_torch.calls import ATOMS, Call, Invocation, Slot, leaves_of, plain, rebuild, tensors_of
+from signxai_torch.batch_axis import BatchAxes
+from signxai_torch.calls import ATOMS, Call, Invocation, Slot, map_items, plain, rebuild, replace, tensors_of
 from signxai_torch.checks import check_shapes
-from signxai_torch.classify import RECTIFIER, classify
+from signxai_torch.classify import classify
 from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
-from signxai_torch.ledger import Ledger, memory
+from signxai_torch.ledger import Ledger, Taint, memory
 from signxai_torch.masks import MASKS, Masks
+from signxai_torch.outside import leaves_of, refuse
 from signxai_torch.rewrite import at_inference
 from signxai_torch.scratch import Scratch
-from signxai_torch.traits import Node, Traits
+from signxai_torch.traits import RECTIFIER, Node, Traits
 from signxai_torch.values import MAKERS, READERS
 
 
@@ -61,6 +64,7 @@ class Run(TorchFunctionMode):
         self.masks = Masks(self.ledger)
         self.scratch = Scratch()
         self._makers: dict[int, Operation] = {}
+        self._batch_axes = BatchAxes(self.operations, self.ledger.values.shape)
         self.last = ""
         self.group: tuple[str, int] | None = None
         # Keeps checkpointing in the model from dropping what our products need. What is saved must not
@@ -102,15 +106,15 @@ class Run(TorchFunctionMode):
             return run_inplace(self, func, args, kwargs)
         if self.last in vocabulary.LIKE:
             seen = seen[:1]  # of the second argument only type and shape count
-        tainted = self.ledger.is_tainted(seen)
+        taint = self.ledger.taint_of(seen)
         if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
-            return self._noted(args, self._plain(func, args, kwargs, tainted=tainted))
+            return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint)))
         originals: list[Tensor] = []
         template, options = self.template((args, kwargs), originals)
         if not originals or not torch.is_grad_enabled():
-            return self._noted(args, self._plain(func, args, kwargs, tainted=tainted or bool(originals)))
+            return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint or originals)))
         rectifies = self.masks.rectifies(self.last, args, kwargs)
-        result = self.call(func, template, options, originals, tainted=tainted, rectifies=rectifies)
+        result = self.call(func, template, options, originals, taint=taint, rectifies=rectifies)
         return rebind(self, originals[0], result) if kwargs.get("inplace") else self._noted(args, result)
 
     def _noted(self, args: tuple[Any, ...], result: Any) -> Any:
@@ -140,7 +144,7 @@ class Run(TorchFunctionMode):
         """Return arguments as numbers through which no derivative goes."""
         if isinstance(value, Tensor):
             return self.ledger.resolve(value)
-        return _map(self.constants, value)
+        return map_items(self.constants, value)
 
     def call(
         self,
@@ -149,7 +153,7 @@ class Run(TorchFunctionMode):
         kwargs: Any,
         originals: list[Tensor],
         *,
-        tainted: bool,
+        taint: Taint = "",
         rectifies: bool = False,
     ) -> Any:
         """Run a function on tracked tensors, record it, and return what the model is to see.
@@ -162,7 +166,7 @@ class Run(TorchFunctionMode):
             ledger.owned -= {memory(constant) for constant in tensors_of((recorded.args, recorded.kwargs))}
         inputs = tuple(ledger.value(tensor) for tensor in originals)
         check_shapes(self.last, recorded, inputs, self.path)
-        if not tainted and is_direct(self.last, recorded, inputs):
+        if taint != "hidden" and is_direct(self.last, recorded, inputs):
             return self._direct(recorded, inputs, originals)
         inputs = tuple(value.detach().requires_grad_() for value in inputs)
         with self._plain_graph:
@@ -174,15 +178,18 @@ class Run(TorchFunctionMode):
         positions = tuple(i for i, tensor in enumerate(tensors) if tensor.requires_grad)
         if positions:
             outputs = tuple(tensors[i] for i in positions)
-            node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=outputs)
-            traits = RECTIFIER if rectifies and node.keeps_shape else classify(node, tainted=tainted)
+            first = functools.partial(self._batch_axes.may_be, ledger.ids[id(originals[0])])
+            node = Node(
+                name=self.last, recorded=recorded, inputs=inputs, outputs=outputs, taint=taint, may_be_batch=first
+            )
+            traits = RECTIFIER if rectifies and node.keeps_shape else classify(node)
             self._operation(
                 Call(recorded, inputs, outputs, positions, traits.linear, traits.layout, scratch=self.scratch),
                 originals,
                 [handed[i] for i in positions],
                 traits,
             )
-        return _replace(result, iter(handed))
+        return replace(result, iter(handed))
 
     def _direct(self, recorded: Invocation, inputs: tuple[Tensor, ...], originals: list[Tensor]) -> Tensor:
         """Do what :meth:`call` does for a function with one tensor as result, without a graph of its own."""
@@ -191,7 +198,7 @@ class Run(TorchFunctionMode):
             return originals[0]
         handed = self.ledger.bind(result.detach().requires_grad_(), result)
         node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=(result,))
-        traits = classify(node, tainted=False)
+        traits = classify(node)
         written = derivative(node, traits)
         # Where the derivative is written out, only weights ask for the operation's input.
         kept = inputs if written is None or traits.layout is not None else ()
@@ -211,13 +218,14 @@ class Run(TorchFunctionMode):
 
     def _plain(self, func: Callable[..., Any], args: Any, kwargs: Any, *, tainted: bool) -> Any:
         """Run a function through which no derivative goes."""
+        step = tainted and self.ledger.are_steps(tensors_of((args, kwargs)))
         args, kwargs = self.constants(args), self.constants(kwargs)
         func, args, kwargs = at_inference(self.last, func, args, kwargs, self.path)
         result = func(*args, **kwargs)
         given = {memory(tensor) for tensor in tensors_of((args, kwargs))}
         for tensor in tensors_of(result):
             if tainted and self.last not in vocabulary.CONSTANT:
-                self.ledger.taint(tensor)
+                self.ledger.taint(tensor, step=step or not tensor.is_floating_point())
             if memory(tensor) not in given - self.ledger.owned:
                 self.ledger.own(tensor)
             self.ledger.keep(tensor)
@@ -229,7 +237,7 @@ class Run(TorchFunctionMode):
         if self.last in vocabulary.CONSTANT:
             self.ledger.own(tensor)
         else:
-            self.ledger.taint(tensor)
+            self.ledger.taint(tensor, step=not tensor.is_floating_point())
         return tensor
 
     def _look(self, tensor: Tensor) -> None:
@@ -246,7 +254,7 @@ class Run(TorchFunctionMode):
                 ledger.keep(leaf)
             ledger.bind(tensor, tensor.detach())
             self._operation(
-                Call(Invocation(_refuse, ()), tuple(leaves), (tensor,), (0,)),
+                Call(Invocation(refuse, ()), tuple(leaves), (tensor,), (0,)),
                 leaves,
                 [tensor],
                 Traits(
@@ -277,22 +285,3 @@ class Run(TorchFunctionMode):
                 note=traits.note,
             )
         )
-
-
-def _map(function: Callable[[Any], Any], value: Any) -> Any:
-    """Apply a function to the items of a container."""
-    if isinstance(value, (tuple, list)):
-        return rebuild(value, [item if type(item) in ATOMS else function(item) for item in value])
-    if isinstance(value, dict):
-        return {key: item if type(item) in ATOMS else function(item) for key, item in value.items()}
-    return value
-
-
-def _replace(result: Any, handed: Iterator[Tensor]) -> Any:
-    if isinstance(result, Tensor):
-        return next(handed)
-    return _map(lambda item: _replace(item, handed), result)
-
-
-def _refuse(*_: Any) -> Any:
-    raise ModelError("a custom autograd function or a script cannot be run again alone")

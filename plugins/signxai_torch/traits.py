@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 from torch import Tensor
 
 from signxai_core.specs.operations import Kind
-from signxai_torch.calls import Invocation, Layout
+from signxai_torch.calls import Invocation, Layout, Slot
+from signxai_torch.ledger import Taint
 from signxai_torch.vocabulary import bind
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Node:
-    """An executed function: canonical name, arguments with slots, and its tensors."""
+    """An executed function: canonical name, arguments with slots, and its tensors.
+
+    ``taint`` says how its other arguments depend on the input, and ``may_be_batch`` whether an axis of the
+    first input may be that of the batch.
+    """
 
     name: str
     recorded: Invocation
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    taint: Taint = ""
+    may_be_batch: Callable[[int], bool] = lambda axis: axis == 0
 
     @property
     def keeps_shape(self) -> bool:
@@ -29,6 +37,10 @@ class Node:
     def bound(self) -> dict[str, Any]:
         """Return the arguments by name."""
         return bind(self.name, self.recorded.args, self.recorded.kwargs)
+
+    def first_only(self) -> bool:
+        """Return whether the only argument that depends on the input is the first, or was given by name."""
+        return len(self.inputs) == 1 and (not self.recorded.args or isinstance(self.recorded.args[0], Slot))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -48,6 +60,5 @@ class Traits:
     layout: Layout | None = None
 
 
-def product(node: Node) -> Traits | None:
-    """Return the traits of a product of two tensors that both depend on the input."""
-    return Traits(kind="product") if len(node.inputs) == 2 else None
+#: The rectified linear unit, however it is written.
+RECTIFIER = Traits(kind="activation", function="relu")

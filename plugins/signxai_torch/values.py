@@ -60,6 +60,10 @@ class Values(dict[int, Any]):
                 self._sources.subtract(super().__getitem__(tensor).operation.inputs)
         super().__setitem__(tensor, value)
 
+    def shape(self, tensor: int) -> torch.Size:
+        """Return the shape of a value, which is not computed for that."""
+        return super().__getitem__(tensor).shape  # type: ignore[no-any-return]
+
     def values(self) -> Any:
         """Return all values."""
         return [self[tensor] for tensor in self]

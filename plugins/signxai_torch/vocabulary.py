@@ -39,9 +39,17 @@ _ALIASES: dict[str, str] = {
     "less_equal": "le",
     "concat": "cat",
     "concatenate": "cat",
-    "special_expit": "sigmoid",
-    "special_softmax": "softmax",
-    "special_log_softmax": "log_softmax",
+    "expit": "sigmoid",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "absolute": "abs",
+    "fix": "trunc",
+    "linalg_matmul": "matmul",
+    "fmax": "maximum",
+    "fmin": "minimum",
+    "swapaxes": "transpose",
+    "swapdims": "transpose",
+    "moveaxis": "movedim",
     "hardtanh_": "hardtanh",
     "upsample": "interpolate",
     "native_dropout": "dropout",
@@ -73,14 +81,12 @@ CONSTANT = frozenset(
 #: Functions that take only shape, type or device from their second argument.
 LIKE = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to", "resize_as"})
 
-_ACTIVATIONS = (
-    "relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardtanh hardsigmoid tanh "
-    "sigmoid softplus softsign logsigmoid log_sigmoid threshold tanhshrink softshrink hardshrink erf atan arctan"
-)
+#: Functions that change the order of axes.
+TRANSPOSITIONS = frozenset({"permute", "transpose", "T", "mT", "H", "mH", "t", "adjoint", "movedim"})
 _SHAPE = (
-    "reshape view flatten ravel permute transpose swapaxes swapdims T mT H mH t adjoint unsqueeze squeeze expand "
+    "reshape view flatten ravel unsqueeze squeeze expand "
     "expand_as repeat tile view_as reshape_as unflatten flip fliplr flipud rot90 roll contiguous clone positive "
-    "alias pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle movedim moveaxis broadcast_to "
+    "alias pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle broadcast_to "
     "atleast_1d atleast_2d atleast_3d identity as_strided real"
 )
 #: Index maps with an index that must not depend on the input (checked for all kinds alike).
@@ -98,8 +104,8 @@ def _table(kind: Kind, *names: str) -> dict[str, Kind]:
 
 #: Functions whose name alone decides their kind.
 KIND: dict[str, Kind] = {
-    **_table("activation", _ACTIVATIONS),
-    **_table("softmax", "softmax log_softmax"),
+    **_table("activation", "rrelu log_sigmoid arctan arcsin arccos arctanh arcsinh arccosh"),
+    **_table("step", "sign sgn floor ceil round trunc heaviside floor_divide"),
     **_table("dropout", "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout"),
     **_table("shape", _SHAPE, _INDEX),
     **_table("average_pooling", _POOLS.format("avg_pool"), _POOLS.format("adaptive_avg_pool")),
@@ -107,7 +113,15 @@ KIND: dict[str, Kind] = {
 }
 
 #: Names under which the recording shows them; frameworks share these.
-NEUTRAL: dict[str, str] = {"getitem": "index", "cat": "concat", "log_sigmoid": "logsigmoid", "arctan": "atan"}
+NEUTRAL: dict[str, str] = {
+    "getitem": "index",
+    "cat": "concat",
+    "rrelu": "leaky_relu",
+    "log_sigmoid": "logsigmoid",
+    "sgn": "sign",
+    **{f"arc{name}": f"a{name}" for name in ("tan", "sin", "cos", "tanh", "sinh", "cosh")},
+    **dict.fromkeys(TRANSPOSITIONS, "permute"),
+}
 
 #: Parameters by position, where they are read by name.
 SIGNATURES: dict[str, tuple[str, ...]] = {
@@ -126,17 +140,20 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("add", "rsub"), ("input", "other", "alpha")),
     "sub": ("input", "other", "alpha"),
     "mul": ("input", "other"),
-    "div": ("input", "other"),
+    **dict.fromkeys(("div", "rdiv", "rpow"), ("input", "other")),
     "pad": ("input", "pad", "mode", "value"),
     "interpolate": ("input", "size", "scale_factor", "mode"),
-    "mean": ("input", "dim", "keepdim"),
-    "sum": ("input", "dim", "keepdim"),
-    **dict.fromkeys(("max", "min"), ("input", "dim", "keepdim")),
-    **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), ("input", "other")),
+    **dict.fromkeys(("mean", "sum", "max", "amax", "min", "amin", "logsumexp"), ("input", "dim", "keepdim")),
+    **dict.fromkeys(("median", "nanmedian", "mode"), ("input", "dim", "keepdim")),
+    **dict.fromkeys(("softmax", "log_softmax", "sort", "cummax", "cummin"), ("input", "dim")),
+    **dict.fromkeys(("cat", "stack"), ("tensors", "dim")),
+    **dict.fromkeys(("maximum", "minimum"), ("input", "other")),
+    "topk": ("input", "k", "dim"),
+    "kthvalue": ("input", "k", "dim", "keepdim"),
+    "pow": ("input", "exponent"),
     "leaky_relu": ("input", "negative_slope"),
     "prelu": ("input", "weight"),
     "elu": ("input", "alpha"),
-    "amax": ("input", "dim", "keepdim"),
     "clamp": ("input", "min", "max"),
     "clamp_min": ("input", "min"),
     "clamp_max": ("input", "max"),
@@ -144,6 +161,7 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "threshold": ("input", "threshold", "value"),
 }
 _SYNONYMS = {"self": "input", "mat1": "input", "mat2": "other", "axis": "dim", "x": "input", "vec": "other"}
+_SYNONYMS["keepdims"] = "keepdim"
 
 
 @attrs.frozen
@@ -194,7 +212,7 @@ def canonical(name: str) -> str:
     name = name.partition(".")[0]  # torch.ops.aten.add.Tensor, in exported models
     if name.startswith("__") and name.endswith("__"):
         name = name[2:-2]
-    name = name.removesuffix("_") or name
+    name = name.removeprefix("special_").removesuffix("_") or name
     return _ALIASES.get(name, name)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from signxai_torch.calls import WEIGHT, Invocation, Layout, Slot
-from signxai_torch.traits import Node, Traits, product
+from signxai_torch.traits import Node, Traits
 
 
 def dense_linear(node: Node) -> Traits | None:
@@ -17,7 +17,7 @@ def dense_linear(node: Node) -> Traits | None:
     named = node.bound()
     weight, bias = named["weight"], named.get("bias")
     if len(node.inputs) != 1 or not isinstance(weight, Tensor) or weight.dim() != 2:
-        return product(node) if bias is None else None
+        return Traits(kind="matrix_product", function="matmul") if len(node.inputs) == 2 and bias is None else None
     return Traits(
         kind="dense",
         parameters={"weight": weight} | ({} if bias is None else {"bias": bias}),
@@ -30,8 +30,8 @@ def dense_linear(node: Node) -> Traits | None:
 def dense_matmul(node: Node) -> Traits | None:
     """A matrix product with a constant on one side."""
     left, right = node.recorded.args[:2] if len(node.recorded.args) >= 2 else (None, None)
-    if len(node.inputs) > 1:
-        return product(node)
+    if len(node.inputs) == 2:
+        return Traits(kind="matrix_product", function="matmul")
     function, rank = node.recorded.function, node.outputs[0].dim()
     if isinstance(left, Slot) and isinstance(right, Tensor):
         return Traits(
@@ -73,8 +73,8 @@ def dense_einsum(node: Node) -> Traits | None:
         operands = list(operands[0])
     if not isinstance(equation, str) or len(operands) != 2:
         return None
-    if len(node.inputs) > 1:
-        return product(node)
+    if len(node.inputs) == 2:
+        return Traits(kind="matrix_product", function="einsum")
     weight_at = 1 if isinstance(operands[0], Slot) else 0
     places = tuple(WEIGHT if place == weight_at else Slot(0) for place in (0, 1))
     return Traits(
