@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from signxai_core.testing import network as net
 from signxai_tf.lacking import absent
+from signxai_tf.network_blocks import FUNCTIONS, LAYERS
 
 Function = Callable[..., Any]
 
@@ -214,6 +215,7 @@ def _batch_norm(node: Any, shape: net.Shape, dtype: str) -> Any:
 
 _PARTS: dict[str, Callable[[Any, net.Shape, str], tuple[dict[str, Any], Function]]] = {
     "activation": _activation,
+    **FUNCTIONS,
     "add": lambda *_: ({}, lambda *tensors: sum(tensors[1:], start=tensors[0])),
     "avg_pool": _pool,
     "concat": lambda *_: ({}, lambda *tensors: tf.concat(tensors, -1)),
@@ -234,6 +236,8 @@ _PARTS: dict[str, Callable[[Any, net.Shape, str], tuple[dict[str, Any], Function
 def _part(node: Any, shape: net.Shape, dtype: str) -> Any:
     if node.type == "batch_norm":
         return _batch_norm(node, shape, dtype)
+    if node.type in LAYERS:
+        return LAYERS[node.type](node, shape, dtype)
     if node.type not in _PARTS:
         raise NotImplementedError(f"no Keras layer for {node!r}")
     arrays, function = _PARTS[node.type](node, shape, dtype)

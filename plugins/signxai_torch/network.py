@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from signxai_core.testing import network as net
+from signxai_torch.network_blocks import BLOCKS, ChannelsLast
 
 
 class Add(nn.Module):
@@ -101,9 +102,10 @@ def _filled(module: nn.Module, dtype: torch.dtype, **arrays: net.Array | None) -
     return module
 
 
-def _dense(node: net.Dense, _: net.Shape, dtype: torch.dtype) -> nn.Module:
+def _dense(node: net.Dense, shape: net.Shape, dtype: torch.dtype) -> nn.Module:
     out, features = node.weight.shape
-    return _filled(nn.Linear(features, out, bias=node.bias is not None), dtype, weight=node.weight, bias=node.bias)
+    module = _filled(nn.Linear(features, out, bias=node.bias is not None), dtype, weight=node.weight, bias=node.bias)
+    return ChannelsLast(module) if len(shape) > 1 else module
 
 
 def _conv(node: net.Conv, shape: net.Shape, dtype: torch.dtype) -> nn.Module:
@@ -189,6 +191,7 @@ def _pad(node: net.Pad, _: net.Shape, __: torch.dtype) -> nn.Module:
 
 
 _MODULES: dict[str, Callable[..., nn.Module]] = {
+    **BLOCKS,
     "activation": _activation,
     "add": lambda *_: Add(),
     "avg_pool": _avg_pool,

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.specs.cells import KEEP, Constant, Mix, Square, WeightCell
+from signxai_core.testing.blocks import Shift
 from signxai_core.testing.nodes import (
     Array,
     BatchNorm,
@@ -29,7 +30,18 @@ from signxai_core.testing.nodes import (
     Scaling,
     Shape,
 )
-from signxai_core.testing.structure import Add, AvgPool, Concat, Dropout, Flatten, GlobalAvgPool, Pad, Reshape
+from signxai_core.testing.structure import (
+    Add,
+    AvgPool,
+    Concat,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    Pad,
+    Reshape,
+    Stack,
+    Take,
+)
 
 Indices = npt.NDArray[np.int64]
 
@@ -187,8 +199,10 @@ def per_channel(values: Array, shape: Shape) -> Array:
     return np.broadcast_to(spread, shape).ravel()
 
 
-def affine(node: BatchNorm | Scaling, shape: Shape) -> tuple[Array, Array]:
+def affine(node: BatchNorm | Scaling | Shift, shape: Shape) -> tuple[Array, Array]:
     """Return scale and shift of batch-normalisation or scaling, one number per value."""
+    if isinstance(node, Shift):
+        return np.ones(math.prod(shape)), per_channel(node.shift, shape)
     if isinstance(node, Scaling):
         return per_channel(node.scale, shape), per_channel(node.shift, shape)
     scale = node.gamma / np.sqrt(node.var + node.eps)
@@ -202,12 +216,20 @@ def index_map(node: Node, shapes: Sequence[Shape]) -> Indices | None:
         return np.arange(size)
     if isinstance(node, Pad):
         return np.pad(np.arange(size).reshape(shapes[0]), ((0, 0), *node.amounts), constant_values=-1).ravel()
-    return None
+    if isinstance(node, Take):
+        return np.arange(size).reshape(shapes[0]).take(range(node.start, node.stop), node.axis).ravel()
+    return np.arange(size).reshape(len(shapes), -1).T.ravel() if isinstance(node, Stack) else None
+
+
+def _dense(node: Dense, places: int) -> Coefficients:
+    rows, columns = node.weight.shape
+    for o, i, place in itertools.product(range(rows), range(columns), range(places)):
+        yield o * places + place, i * places + place, float(node.weight[o, i])
 
 
 def _of_weights(node: Node, shapes: Sequence[Shape], output: Shape) -> Coefficients | None:
     if isinstance(node, Dense):
-        return ((o, i, node.weight[o, i]) for o in range(math.prod(output)) for i in range(node.weight.shape[1]))
+        return _dense(node, math.prod(output[1:]))
     if isinstance(node, Conv):
         return _conv(node, shapes[0], output)
     return _conv_transpose(node, shapes[0], output) if isinstance(node, ConvTranspose) else None
@@ -224,7 +246,7 @@ def _coefficients(node: Node, shapes: Sequence[Shape], output: Shape) -> Coeffic
         return ((i // area, i, 1 / area) for i in range(math.prod(shapes[0])))
     if isinstance(node, Add):
         return ((i % size, i, 1.0) for i in range(size * len(shapes)))
-    if isinstance(node, (BatchNorm, Scaling)):
+    if isinstance(node, (BatchNorm, Scaling, Shift)):
         scale, _ = affine(node, output)
         return ((i, i, scale[i]) for i in range(size))
     index = index_map(node, shapes)
@@ -244,7 +266,7 @@ def _linear(node: Node, shapes: tuple[Shape, ...]) -> Linear | None:
         return None
     listed = list(coefficients)
     bias = None
-    if isinstance(node, (BatchNorm, Scaling)):
+    if isinstance(node, (BatchNorm, Scaling, Shift)):
         bias = affine(node, output)[1]
     elif isinstance(node, (Dense, Conv, ConvTranspose)) and node.bias is not None:
         bias = per_channel(node.bias, output)

@@ -23,6 +23,7 @@ from typing import Final
 import attrs
 import numpy as np
 
+from signxai_core.testing.blocks import Attention, Norm, Recurrent
 from signxai_core.testing.nodes import (
     ACTIVATIONS,
     PADDINGS,
@@ -41,13 +42,18 @@ from signxai_core.testing.structure import (
     Add,
     AvgPool,
     Concat,
+    Divide,
     Dropout,
     Flatten,
     GlobalAvgPool,
+    MatrixProduct,
     MaxPool,
+    Multiply,
     Pad,
     Reshape,
     Softmax,
+    Stack,
+    Take,
 )
 
 INPUT: Final = "input"
@@ -165,21 +171,29 @@ __all__ = [
     "Activation",
     "Add",
     "Array",
+    "Attention",
     "AvgPool",
     "BatchNorm",
     "Concat",
     "Conv",
     "ConvTranspose",
     "Dense",
+    "Divide",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
+    "MatrixProduct",
     "MaxPool",
+    "Multiply",
     "Network",
     "Node",
+    "Norm",
     "Pad",
+    "Recurrent",
     "Reshape",
     "Scaling",
     "Shape",
     "Softmax",
+    "Stack",
+    "Take",
 ]

@@ -42,7 +42,8 @@ def _names(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _array(value: npt.ArrayLike) -> Array:
+def as_array(value: npt.ArrayLike) -> Array:
+    """Return numbers as an array of float64."""
     return np.asarray(value, dtype=np.float64)
 
 
@@ -138,20 +139,21 @@ class SameShape(Node):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dense(Node):
-    """``W x + b`` on a vector."""
+    """``W x + b`` on the channels, at every place."""
 
     type = "dense"
     kind = "dense"
-    weight: Array = attrs.field(converter=_array)
-    bias: Array | None = attrs.field(default=None, converter=attrs.converters.optional(_array))
+    weight: Array = attrs.field(converter=as_array)
+    bias: Array | None = attrs.field(default=None, converter=attrs.converters.optional(as_array))
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
         shape = single(shapes)
         require(self.weight.ndim == 2, f"weight must be (out, in), got {self.weight.shape}")
-        require(shape == self.weight.shape[1:], f"weight {self.weight.shape} does not fit an input of shape {shape}")
+        fits = shape[:1] == self.weight.shape[1:]
+        require(fits, f"weight {self.weight.shape} does not fit an input of shape {shape}")
         _check_bias(self.bias, self.weight.shape[0])
-        return self.weight.shape[:1]
+        return (*self.weight.shape[:1], *shape[1:])
 
 
 def _check_bias(bias: Array | None, channels: int) -> None:
@@ -163,8 +165,8 @@ class _Windowed(Node):
     """What both kinds of convolution have; one to three spatial axes, padded symmetrically."""
 
     kind = "convolution"
-    weight: Array = attrs.field(converter=_array)
-    bias: Array | None = attrs.field(default=None, converter=attrs.converters.optional(_array))
+    weight: Array = attrs.field(converter=as_array)
+    bias: Array | None = attrs.field(default=None, converter=attrs.converters.optional(as_array))
     stride: Shape = attrs.field(default=(1,), converter=to_sizes)
     padding: Shape = attrs.field(default=(0,), converter=to_sizes)
     dilation: Shape = attrs.field(default=(1,), converter=to_sizes)
@@ -233,10 +235,10 @@ class BatchNorm(Node):
 
     type = "batch_norm"
     kind = "normalisation"
-    mean: Array = attrs.field(converter=_array)
-    var: Array = attrs.field(converter=_array)
-    gamma: Array = attrs.field(converter=_array)
-    beta: Array = attrs.field(converter=_array)
+    mean: Array = attrs.field(converter=as_array)
+    var: Array = attrs.field(converter=as_array)
+    gamma: Array = attrs.field(converter=as_array)
+    beta: Array = attrs.field(converter=as_array)
     eps: float = 1e-5
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -255,8 +257,8 @@ class Scaling(Node):
 
     type = "scaling"
     kind = "scaling"
-    scale: Array = attrs.field(default=1.0, converter=_array)
-    shift: Array = attrs.field(default=0.0, converter=_array)
+    scale: Array = attrs.field(default=1.0, converter=as_array)
+    shift: Array = attrs.field(default=0.0, converter=as_array)
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""

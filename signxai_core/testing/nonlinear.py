@@ -1,4 +1,4 @@
-"""Activations, max-pooling and softmax: value and exact vector-Jacobian product, one sample each."""
+"""Activations and max-pooling: value and exact vector-Jacobian product, one sample each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from signxai_core.testing.linear import windows
 from signxai_core.testing.nodes import Activation, Array, Node
-from signxai_core.testing.structure import MaxPool, Softmax
+from signxai_core.testing.structure import MaxPool
 
 
 def _sigmoid(v: float) -> float:
@@ -66,9 +66,6 @@ def forward(node: Node, x: Array) -> Array:
         return np.array([activation(node, float(v)) for v in x.flat]).reshape(x.shape)
     if isinstance(node, MaxPool):
         return np.array([x[p] for p in _winners(node, x)]).reshape(node.output_shape([x.shape]))
-    if isinstance(node, Softmax):
-        powers = np.exp(x - x.max())
-        return np.asarray(powers / powers.sum())
     raise NotImplementedError(f"the reference cannot compute {node!r}")
 
 
@@ -82,7 +79,4 @@ def pull(node: Node, x: Array, above: Array) -> Array:
         for winner, value in zip(_winners(node, x), above.flat, strict=True):
             below[winner] += value
         return below
-    if isinstance(node, Softmax):
-        y = forward(node, x)
-        return np.asarray((np.diag(y) - np.outer(y, y)) @ above)
     raise NotImplementedError(f"the reference cannot differentiate {node!r}")

@@ -40,7 +40,10 @@ from signxai_core.specs.methods import Control, Integrate, MethodSpec, Seed, Smo
 from signxai_core.specs.rules import Exact
 from signxai_core.specs.values import ArrayValue, Missing, Value
 from signxai_core.testing.cam import activation_name, class_activation
+from signxai_core.testing.composed import COMPOSED
+from signxai_core.testing.composed import forward as composed_forward
 from signxai_core.testing.linear import Linear, linear, map_values
+from signxai_core.testing.lowering import lower
 from signxai_core.testing.network import INPUT, Network
 from signxai_core.testing.nodes import Array
 from signxai_core.testing.nonlinear import forward as nonlinear_forward
@@ -73,17 +76,20 @@ class _Model:
         tensors = {INPUT: sample}
         for node in self.network.nodes:
             matrix = self.matrices[node.name]
-            if matrix is None:
-                tensors[node.name] = nonlinear_forward(node, tensors[node.inputs[0]])
+            inputs = [tensors[name] for name in node.inputs]
+            if isinstance(node, COMPOSED):
+                tensors[node.name] = composed_forward(node, inputs)
+            elif matrix is None:
+                tensors[node.name] = nonlinear_forward(node, inputs[0])
             else:
-                x = np.concatenate([tensors[name].ravel() for name in node.inputs])
+                x = np.concatenate([tensor.ravel() for tensor in inputs])
                 z = matrix.matrix() @ x + matrix.constant()
                 tensors[node.name] = z.reshape(self.network.shapes[node.name])
         return tensors
 
 
 def _model(network: Network) -> _Model:
-    network = network.without_head()
+    network = lower(network.without_head())
     shapes = network.shapes
     return _Model(network, {n.name: linear(n, [shapes[name] for name in n.inputs]) for n in network.nodes})
 

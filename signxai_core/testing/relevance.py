@@ -15,6 +15,7 @@ from signxai_core.specs.cells import Bound, Cell, Mix, Sign
 from signxai_core.specs.rules import Exact, FunctionRule, NormalisationRule, Pass, Rule, Share, Stabiliser
 from signxai_core.specs.values import ArrayValue, Missing, Value
 from signxai_core.testing import nonlinear
+from signxai_core.testing.composed import COMPOSED, jacobians
 from signxai_core.testing.functions import by_function
 from signxai_core.testing.linear import Linear, map_values
 from signxai_core.testing.nodes import Array, BatchNorm, Scaling, Shape
@@ -42,6 +43,12 @@ class Place:
     shapes: tuple[Shape, ...]
     output_shape: Shape
     input_shape: Shape
+
+    @property
+    def inputs(self) -> list[Array]:
+        """The inputs, each in its shape."""
+        parts = np.split(self.x, np.cumsum([math.prod(shape) for shape in self.shapes])[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     @property
     def linear(self) -> Linear:
@@ -158,6 +165,8 @@ def _exact(rule: Exact, place: Place, above: Array) -> Array:
         return _unchanged(place, above)
     if place.operation.linear is not None:
         return np.asarray(place.linear.matrix().T @ above)
+    if isinstance(place.operation.node, COMPOSED):
+        return np.concatenate([jacobian.T @ above for jacobian in jacobians(place.operation.node, place.inputs)])
     x = place.x.reshape(place.shapes[0])
     return nonlinear.pull(place.operation.node, x, above.reshape(place.output_shape)).ravel()
 

@@ -144,12 +144,87 @@ class Dropout(SameShape):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Softmax(SameShape):
-    """Softmax of a vector: a head."""
+    """Softmax over the channels; at the end of a network a head."""
 
     type = "softmax"
     kind = "softmax"
 
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Take(Node):
+    """The places ``start`` to ``stop`` of an axis: 0 for the channels."""
+
+    type = "take"
+    kind = "shape"
+    start: int
+    stop: int
+    axis: int = 0
+
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
-        require(len(single(shapes)) == 1, f"expected a vector, got shape {shapes[0]}")
+        shape = single(shapes)
+        require(0 <= self.axis < len(shape), f"no axis {self.axis} in an input of shape {shape}")
+        size = shape[self.axis]
+        require(0 <= self.start < self.stop <= size, f"no places {self.start} to {self.stop} on an axis of {size}")
+        return (*shape[: self.axis], self.stop - self.start, *shape[self.axis + 1 :])
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Stack(Node):
+    """Vectors as the places of a series: (channels,) each to (channels, places)."""
+
+    type = "stack"
+    kind = "shape"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
+        same = len(set(shapes)) == 1 and len(shapes[0]) == 1
+        require(same, f"expected vectors of one size, got {list(shapes)}")
+        return (*shapes[0], len(shapes))
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Multiply(Node):
+    """The product of inputs of one shape; any but the first may be one number per channel."""
+
+    type = "multiply"
+    kind = "product"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
+        fit = all(shape in (shapes[0], shapes[0][:1]) for shape in shapes[1:])
+        require(
+            len(shapes) >= 2 and fit, f"expected inputs of one shape, or one number per channel, got {list(shapes)}"
+        )
         return shapes[0]
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Divide(Node):
+    """The first input by the second, which has its shape or one number per channel."""
+
+    type = "divide"
+    kind = "quotient"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
+        fit = len(shapes) == 2 and shapes[1] in (shapes[0], shapes[0][:1])
+        require(fit, f"expected two inputs of one shape, or one number per channel in the second, got {list(shapes)}")
+        return shapes[0]
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class MatrixProduct(Node):
+    """``a b`` of two series (rows, columns); ``aᵀ b`` where ``transposed``."""
+
+    type = "matrix_product"
+    kind = "matrix_product"
+    transposed: bool = False
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
+        require([len(shape) for shape in shapes] == [2, 2], f"expected two series, got {list(shapes)}")
+        a, b = shapes
+        a = a[::-1] if self.transposed else a
+        require(a[1] == b[0], f"{a[1]} columns of the first input do not fit {b[0]} rows of the second")
+        return (a[0], b[1])
