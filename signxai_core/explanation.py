@@ -48,7 +48,7 @@ class Explanation:
     target
         Index of the explained class per sample, shape ``(N,)``; ``None`` for a callable target.
     output
-        The model's logits, shape ``(N, classes)``.
+        The model's logits, shape ``(N, classes)``; what the model returns for a callable target.
     method
         Canonical name; the specification's printed form where it has no name.
     spec
@@ -72,6 +72,11 @@ class Explanation:
     backend: str
     plan: Plan
     conservation: Conservation
+
+    @property
+    def explains(self) -> str:
+        """Which output is explained, and which operations behind it were skipped; that of the plan."""
+        return self.plan.explains
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signxai_core.engine.check import without_head
+from signxai_core.engine.head import without_head
 from signxai_core.engine.plan import resolve
 from signxai_core.engine.run import raw_of
 from signxai_core.engine.structure import analyse

@@ -54,11 +54,6 @@ _SHIFT = net.Scaling(name="shift", inputs="drop", shift=0.5)
 
 OPEN = {
     "padding-of-convolution-and-std": (image(padding=1, mode="reflect"), sx.parse("lrp_epsilon_0_5_std_x"), None),
-    "padding-of-convolution-and-folding": (
-        image(net.Scaling(name="shift", shift=0.5), padding=1, mode="reflect"),
-        sx.parse("lrp_epsilon_0_5"),
-        None,
-    ),
     "normalisation-between-exact-and-rule": (
         chain(dense("a", "input", 3, 3), _NORM, dense("out", "norm", 3, 3)),
         lrp(Entry(Where(path="a"), Exact())),

@@ -216,4 +216,4 @@ def make_plan(run: Run, label: str, spec: MethodSpec, raw: Raw) -> Plan:
     if spec.family == "control":
         return Plan(label, (), tuple(notes))
     assignments = list(run.assign(raw, run.clean).values())
-    return Plan(label, assignments[0].rows, tuple(notes), assignments[0].warnings)
+    return Plan(label, assignments[0].rows, tuple(notes), assignments[0].warnings, run.explains)

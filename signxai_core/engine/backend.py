@@ -123,7 +123,8 @@ class Recording:
         own may compute an array when it is asked for; its shape is read by :meth:`shape`. The last walk
         puts :class:`Released` in the place of those that it is done with.
     input, output
-        Ids of the model's input and output.
+        Ids of the model's input and output. The engine takes the logits for the output where a class is
+        explained.
     batch
         Number of samples: the length of the first axis of input and output.
     channel_axis
@@ -134,6 +135,8 @@ class Recording:
         that it could take as differences of others.
     compiled
         A compiling backend's own handle; see :class:`Compiler`.
+    returned
+        Set by the engine: id of what the model returns, where the output is in front of that.
     known
         What the engine has derived from the operations and shapes alone. A compiling backend hands the
         same mapping on with every run of a compiled model.
@@ -147,6 +150,7 @@ class Recording:
     channel_axis: int
     rounding: float = math.inf
     compiled: Any = attrs.field(default=None, repr=False)
+    returned: int | None = None
     known: dict[Hashable, Any] = attrs.field(factory=dict, repr=False)
 
     def shape(self, tensor: int) -> tuple[int, ...]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from signxai_core.engine.backend import Backend, Recording
 from signxai_core.errors import InputShapeError, InputValueError, OutputError
-from signxai_core.specs.operations import function
 
 
 def check_input(x: npt.NDArray[Any]) -> None:
@@ -42,14 +40,3 @@ def check_output(backend: Backend, recording: Recording) -> None:
                     "Check the weights and the scale of the input"
                 )
     raise OutputError("the model's output is NaN or infinite")
-
-
-def without_head(recording: Recording) -> Recording:
-    """Return the recording with a final softmax or sigmoid climbed over: relevance is of the logit."""
-    producer = {tensor: operation for operation in recording.operations for tensor in operation.outputs}
-    output = recording.output
-    while output in producer and (
-        function(producer[output].function).head or producer[output].kind in ("softmax", "dropout")
-    ):
-        output = producer[output].inputs[0]
-    return attrs.evolve(recording, output=output)

@@ -54,12 +54,15 @@ class Plan:
     warnings
         Operations without a rule that were linearised (``strict=False``), paths of entries that no
         operation has, and clipping for which there is no ReLU.
+    explains
+        Which output is explained, and which operations behind it were skipped (a final softmax).
     """
 
     method: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    explains: str = ""
 
     def __str__(self) -> str:
         table = [("operation", "kind", "rule", "why")]
@@ -69,9 +72,9 @@ class Plan:
             "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]).rstrip()
             for line in table
         ]
-        return "\n".join(
-            [f"plan of {self.method}", *self.notes, *lines, *(f"warning: {text}" for text in self.warnings)]
-        )
+        explains = [f"explains: {self.explains}"] if self.explains else []
+        warnings = [f"warning: {text}" for text in self.warnings]
+        return "\n".join([f"plan of {self.method}", *explains, *self.notes, *lines, *warnings])
 
 
 @attrs.frozen

@@ -15,8 +15,9 @@ from signxai_core.engine import cam as cams
 from signxai_core.engine import heap
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Array, Backend, Recording
-from signxai_core.engine.check import check_input, check_output, without_head
+from signxai_core.engine.check import check_input, check_output
 from signxai_core.engine.compiler import Compiler
+from signxai_core.engine.head import explained, with_output_of, without_head
 from signxai_core.engine.plan import Assignment, Query, resolve
 from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.structure import Structure, analyse
@@ -89,6 +90,7 @@ class Run:
     strict: bool
     step: Callable[[int], None]
     max_memory: int | None = None
+    by_function: bool = attrs.field(default=False, init=False)
     clean: Structure = attrs.field(init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
@@ -97,9 +99,15 @@ class Run:
         """Record the model on the input and select the outputs to explain; ``raws`` as in :meth:`record`."""
         check_input(self.x)
         heap.settle()
+        self.by_function = callable(target)
         self.clean = self.record(self.x, raws)
         self.output = self.backend.to_numpy(self.clean.recording.values[self.clean.recording.output])
         self.selection = select(target, self.output)
+
+    @property
+    def explains(self) -> str:
+        """What is explained, in words."""
+        return explained(self.clean.recording, by_function=self.by_function)
 
     @functools.cached_property
     def seeds(self) -> Seeds:
@@ -112,7 +120,7 @@ class Run:
             native = self.backend.outline(self.model, x, frozenset(raws))
         else:
             native = self.backend.record(self.model, x)
-        recording = without_head(native)
+        recording = native if self.by_function else without_head(native)
         check_output(self.backend, recording)
         return analyse(recording, non_negative=bool((x >= 0).all()))
 
@@ -183,7 +191,7 @@ class Run:
         """
         recording, kinds = structure.recording, [query.seed for query in assignments]
         if recording.compiled is not None and any(map(_calls_python, assignments)):
-            again = without_head(self.backend.record(self.model, recording.values[recording.input]))
+            again = with_output_of(recording, self.backend.record(self.model, recording.values[recording.input]))
             structure = analyse(again, non_negative=recording.input in structure.non_negative)
         memory = self._memory(recording) // self.x.itemsize
         walk = Walk(self.backend, structure, list(assignments.values()), captures, self.step, consume, memory)

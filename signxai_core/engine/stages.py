@@ -13,8 +13,8 @@ from collections.abc import Hashable, Mapping, Sequence
 import attrs
 
 from signxai_core.engine.backend import Array, Recording
-from signxai_core.engine.check import without_head
 from signxai_core.engine.compiler import Compiler
+from signxai_core.engine.head import with_output_of
 from signxai_core.engine.streams import Stream, batched
 from signxai_core.engine.structure import analyse
 from signxai_core.engine.walk import Walk
@@ -32,6 +32,7 @@ class _Key:
     kinds: tuple[str, ...]
     captures: frozenset[int]
     non_negative: bool
+    output: int
 
 
 @attrs.frozen
@@ -88,7 +89,7 @@ def run_in_stages(
     backend, recording = walk.backend, walk.structure.recording
     assert isinstance(backend, Compiler), "only compiling backends give a recording that is compiled"
     non_negative = recording.input in walk.structure.non_negative
-    key = _Key(type(backend), rules, tuple(kinds), walk.captures, non_negative)
+    key = _Key(type(backend), rules, tuple(kinds), walk.captures, non_negative, recording.output)
     pending = [(walk.begin(starts, kinds), len(walk.structure.groups), walk.memory)]
     while pending:
         streams, position, memory = pending.pop()
@@ -115,7 +116,8 @@ def _stage(
 ) -> tuple[list[Array], _Cut]:
     """Walk from a cut on, on a recording like the walk's own."""
     known = walk.structure
-    structure = analyse(without_head(recording), non_negative=known.recording.input in known.non_negative)
+    recording = with_output_of(known.recording, recording)
+    structure = analyse(recording, non_negative=known.recording.input in known.non_negative)
     own = Walk(walk.backend, structure, walk.assignments, walk.captures)
     streams, groups, visits = cut.filled(arrays), cut.groups, 0
     while groups and (

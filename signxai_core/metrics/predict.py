@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.calls import backend_for
-from signxai_core.engine.check import without_head
 from signxai_core.engine.executor import recorder
+from signxai_core.engine.head import without_head
 from signxai_core.errors import OutputError, ParameterError
 from signxai_core.metrics.checks import Float64, FloatArray, positive
 from signxai_core.registry import registry
