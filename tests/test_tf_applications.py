@@ -24,7 +24,7 @@ GRADIENTS = ["gradient", "guided_backprop", "grad_cam"]
 #: So small that in double precision nothing is moved; 1e-9, as defined, moves 40 places of NASNetLarge.
 NO_STABILISER = 1e-15
 LRP = ["lrp_z", "lrp_epsilon_0_1", "lrp_sequential_composite_a", "lrpsign_z"]
-NORMALISATION = r"'squared_difference' in layer '.*layernorm', of kind 'other'"
+NORMALISATION = r"'mul' in layer '.*layernorm', of kind 'product'"
 EXCITATION = r"'mul' in layer '.*(se_excite|squeeze_excite_mul)', of kind 'product'"
 #: By the beginning of the name: smallest input, where to cut, and what LRP stops at.
 FAMILIES = {

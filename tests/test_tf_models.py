@@ -145,7 +145,7 @@ def test_attention_has_gradients_and_no_rules():
     keras.utils.set_random_seed(0)
     model = attention()
     assert relative(sx.explain(model, SERIES, "gradient").relevance, gradient(model, SERIES)) < 1e-5
-    with pytest.raises(UnsupportedOperationError, match="'multi_head_attention', of kind 'product'"):
+    with pytest.raises(UnsupportedOperationError, match="'multi_head_attention', of kind 'matrix_product'"):
         sx.explain(model, SERIES, "lrp_z")
     assert sx.explain(model, SERIES, "lrp_z", strict=False).plan.warnings
 

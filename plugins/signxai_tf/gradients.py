@@ -17,6 +17,7 @@ from signxai_core.engine.backend import Array
 from signxai_core.errors import UnsupportedOperationError
 from signxai_tf import operations
 from signxai_tf.convolutions import PULLS
+from signxai_tf.derivatives import KNOWN, SEVERAL, like
 from signxai_tf.pools import first_winner
 
 raw = tf.raw_ops
@@ -34,6 +35,8 @@ class Call:
 
 def pull(call: Call, cotangents: Sequence[Array | None], wanted: Sequence[int]) -> list[Array | None]:
     """Return the cotangents of some of the arguments (numbers in the flat list of arguments)."""
+    if call.op in SEVERAL and list(wanted) == [SEVERAL[call.op][0]]:
+        return [SEVERAL[call.op][1](call, cotangents)]
     known = _KNOWN.get(call.op)
     if call.op in _DATA_ONLY and list(wanted) != [_DATA_ONLY[call.op]]:
         known = None
@@ -59,14 +62,6 @@ def _by_tape(call: Call, cotangents: Sequence[Array | None], wanted: Sequence[in
         raise UnsupportedOperationError(message, function=call.op) from error
     by_place = dict(zip(used, found, strict=True))
     return [None if by_place.get(i) is None else tf.convert_to_tensor(by_place[i]) for i in wanted]
-
-
-def _like(cotangent: Array, argument: Array) -> Array:
-    """Sum over the axes along which an argument was broadcast."""
-    if cotangent.shape == argument.shape and cotangent.shape.is_fully_defined():
-        return cotangent
-    axes, _ = raw.BroadcastGradientArgs(s0=tf.shape(argument), s1=tf.shape(cotangent))
-    return tf.reshape(tf.reduce_sum(cotangent, axes), tf.shape(argument))
 
 
 def _reshaped(call: Call, _: int, cotangent: Array) -> Array:
@@ -100,11 +95,11 @@ def _stacked(call: Call, place: int, cotangent: Array) -> Array:
 
 
 def _added(call: Call, place: int, cotangent: Array) -> Array:
-    return _like(cotangent, call.arguments[place])
+    return like(cotangent, call.arguments[place])
 
 
 def _subtracted(call: Call, place: int, cotangent: Array) -> Array:
-    return _like(-cotangent if place else cotangent, call.arguments[place])
+    return like(-cotangent if place else cotangent, call.arguments[place])
 
 
 def _negated(_: Call, __: int, cotangent: Array) -> Array:
@@ -112,7 +107,7 @@ def _negated(_: Call, __: int, cotangent: Array) -> Array:
 
 
 def _multiplied(call: Call, place: int, cotangent: Array) -> Array:
-    return _like(cotangent * call.arguments[1 - place], call.arguments[place])
+    return like(cotangent * call.arguments[1 - place], call.arguments[place])
 
 
 def _biased(_: Call, __: int, cotangent: Array) -> Array:
@@ -150,7 +145,7 @@ def _average_pooled(call: Call, _: int, cotangent: Array) -> Array:
     return function(orig_input_shape=tf.shape(call.arguments[0]), grad=cotangent, **options)
 
 
-def _first_maximum(call: Call, _: int, cotangent: Array) -> Array:
+def _first_winner(call: Call, _: int, cotangent: Array) -> Array:
     """Everything goes to the winner, the first one on ties, as at max-pooling."""
     x = call.arguments[0]
     rank = len(x.shape)
@@ -158,13 +153,15 @@ def _first_maximum(call: Call, _: int, cotangent: Array) -> Array:
     order = [axis for axis in range(rank) if axis not in axes] + axes
     moved = tf.transpose(x, order)
     rows = tf.reshape(moved, tf.concat([tf.shape(moved)[: rank - len(axes)], [-1]], 0))
-    winner = tf.one_hot(tf.argmax(rows, axis=-1), tf.shape(rows)[-1], dtype=x.dtype)
+    place = (tf.argmax if call.op == "Max" else tf.argmin)(rows, axis=-1)
+    winner = tf.one_hot(place, tf.shape(rows)[-1], dtype=x.dtype)
     spread = winner * tf.reshape(cotangent, tf.concat([tf.shape(rows)[:-1], [1]], 0))
     return tf.transpose(tf.reshape(spread, tf.shape(moved)), [order.index(axis) for axis in range(rank)])
 
 
 _KNOWN: dict[str, Callable[[Any, int, Array], Array]] = {
     **PULLS,
+    **KNOWN,
     **dict.fromkeys(("Reshape", "ExpandDims", "Squeeze"), _reshaped),
     "Transpose": _transposed,
     **dict.fromkeys(("Pad", "PadV2"), _padded),
@@ -184,11 +181,12 @@ _KNOWN: dict[str, Callable[[Any, int, Array], Array]] = {
     "MaxPool": _max_pooled,
     "MaxPool3D": first_winner,
     **dict.fromkeys(("AvgPool", "AvgPool3D"), _average_pooled),
-    "Max": _first_maximum,
+    **dict.fromkeys(("Max", "Min"), _first_winner),
 }
 
 #: Operations whose other arguments may depend on the input too, and the argument that is written out.
 _DATA_ONLY = {
     **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative", "BiasAdd"), 0),
     **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), 2),
+    **dict.fromkeys(("Sum", "Mean", "BroadcastTo", "ReverseV2", "StridedSlice"), 0),
 }

@@ -15,7 +15,7 @@ import attrs
 import tensorflow as tf
 
 from signxai_core.errors import ModelError
-from signxai_tf import channels_first, operations
+from signxai_tf import channels_first, operations, rewriting
 from signxai_tf.graph import Body, Graph, Node
 from signxai_tf.layers import scope_path
 from signxai_tf.values import FREE, TAINTED, TRACKED, NotCompilableError, Step, Value
@@ -67,7 +67,8 @@ class Interpreter:
         own = self._path(node, inputs, where)
         if channels_first.applies(node.op, node.attributes):
             return channels_first.run(self.execute, node.op, node.attributes, inputs, own)
-        return self.execute(node.op, node.attributes, inputs, own)
+        rewritten = rewriting.run(self.execute, node.op, node.attributes, inputs, own)
+        return self.execute(node.op, node.attributes, inputs, own) if rewritten is None else rewritten
 
     def _path(self, node: Node, inputs: list[Value], path: str | None) -> str:
         if path is not None:

@@ -56,6 +56,10 @@ def _functions() -> Iterator[tuple[str, Callable[[Any], Any], bool]]:
     yield "threshold", lambda x: _nn.relu(x, threshold=0.5), True
     yield "leaky_relu", lambda x: _nn.relu(x, negative_slope=0.25, max_value=3.0), True
     yield "leaky_relu", lambda x: _nn.relu(x, negative_slope=0.25, threshold=0.5), True
+    yield "elu", lambda x: tf.where(x > 0, x, tf.exp(x) - 1), False
+    yield "elu", lambda x: tf.where(x > 0, x, tf.math.expm1(x)), False
+    yield "elu", lambda x: tf.where(x > 0, x, 0.5 * (tf.exp(x) - 1)), True
+    yield "elu", lambda x: tf.where(x > 0, x, 0.5 * tf.math.expm1(x)), True
     yield "leaky_relu", lambda x: tf.maximum(x, 0.25 * x), True
     yield "leaky_relu", lambda x: tf.where(x > 0, x, 0.25 * x), True
     yield "prelu", _prelu, True
@@ -83,13 +87,13 @@ class Pattern:
 
 @functools.cache
 def patterns() -> dict[str, list[Pattern]]:
-    """Return all patterns by their last operation."""
+    """Return all patterns by their last operation, first those whose constants are fixed."""
     found: dict[str, list[Pattern]] = {}
     for name, function, free in _functions():
         pattern = _learn(name, function, free=free)
         if pattern is not None and pattern.result.step is not None:
             found.setdefault(pattern.result.step.op, []).append(pattern)
-    return found
+    return {op: sorted(those, key=lambda pattern: pattern.free) for op, those in found.items()}
 
 
 def _learn(name: str, function: Callable[[Any], Any], *, free: bool) -> Pattern | None:
@@ -150,9 +154,9 @@ class _Match:
         numbers, wanted = constant(given), constant(expected)
         if numbers is None or not given.array.dtype.is_floating:
             return numbers is not None
-        return np.size(numbers) == np.size(wanted) and bool(
-            np.allclose(numbers, wanted, rtol=1e-2 if given.array.dtype.size < 4 else 1e-6)
-        )
+        if np.ndim(wanted) > 0 and np.size(numbers) != np.size(wanted):
+            return False
+        return bool(np.allclose(numbers, wanted, rtol=1e-2 if given.array.dtype.size < 4 else 1e-6))
 
     def _step(self, expected: Step, given: Step) -> bool:
         if id(given) in self.steps:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import numpy as np
 import tensorflow as tf
 
 from signxai_core.specs.operations import Kind
 from signxai_tf.calls import Layout, Program, compose
 from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
+from signxai_tf.vocabulary import DETACHED
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -109,6 +111,31 @@ def tracked_outputs(step: Step) -> tuple[Value, ...]:
     return tuple(value for value in step.outputs if value.state == TRACKED)
 
 
-def is_tainted(step: Step) -> bool:
-    """Return whether an argument depends on the input in a way that has no derivative."""
-    return any(value.state == TAINTED for value in step.inputs)
+def is_number(value: Value, number: float) -> bool:
+    """Return whether all numbers of a constant are a given one."""
+    found = constant(value)
+    return found is not None and bool(np.all(np.asarray(found) == number))
+
+
+def is_mask(value: Value) -> bool:
+    """Return whether a value without a derivative is piecewise constant: made of conditions and places alone."""
+    if value.state != TAINTED or not value.array.dtype.is_floating:
+        return value.state != TRACKED
+    step = value.step
+    return step is not None and step.op not in DETACHED and all(is_mask(item) for item in step.inputs)
+
+
+def is_binary(value: Value) -> bool:
+    """Return whether a value is a condition that depends on the input, as zeros and ones."""
+    if value.state != TAINTED or value.array.dtype == tf.bool:
+        return value.state == TAINTED
+    step = value.step
+    if step is None or step.op not in _KEEPS_BINARY:
+        return False
+    return all(is_binary(item) for item in step.inputs if item.state == TAINTED)
+
+
+#: Operations that leave zeros and ones what they are, if their constant arguments are axes and shapes.
+_KEEPS_BINARY = frozenset(
+    {"Cast", "Reshape", "ExpandDims", "Squeeze", "BroadcastTo", "Tile", "Transpose", "StridedSlice", "GatherV2"}
+)

@@ -28,8 +28,12 @@ def _table(kind: Kind, text: str) -> dict[str, tuple[Kind, str]]:
 
 _ACTIVATIONS = """
     Relu=relu Relu6=relu6 LeakyRelu=leaky_relu Elu=elu Selu=selu Tanh=tanh Sigmoid=sigmoid
-    Softplus=softplus Softsign=softsign Erf=erf Atan=atan
+    Softplus=softplus Softsign=softsign Erf=erf Erfc=erfc Exp=exp Expm1=expm1 Log=log Log1p=log1p
+    Sqrt=sqrt Rsqrt=rsqrt Square=square Abs=abs Reciprocal=reciprocal Inv=reciprocal
+    Sin=sin Cos=cos Tan=tan Asin=asin Acos=acos Atan=atan
+    Sinh=sinh Cosh=cosh Asinh=asinh Acosh=acosh Atanh=atanh
 """
+_STEPS = "Sign=sign Floor=floor Ceil=ceil Round=round Rint=round"
 _SHAPE = """
     Reshape=reshape Transpose=permute Squeeze=squeeze ExpandDims=unsqueeze BroadcastTo=expand Tile=tile
     Slice=index StridedSlice=index Split=split SplitV=split Unpack=unbind GatherV2=gather Gather=gather
@@ -48,26 +52,15 @@ KIND: dict[str, tuple[Kind, str]] = {
     **_table("average_pooling", _POOLS),
     **_table("max_pooling", _MAX_POOLS),
     **_table("softmax", "Softmax=softmax LogSoftmax=log_softmax"),
+    **_table("step", _STEPS),
     **_table("interpolation", "ResizeBilinear=interpolate ResizeArea=interpolate"),
 }
 
 #: Neutral names of operations that have no kind of their own.
 NEUTRAL: dict[str, str] = {
-    "Exp": "exp",
-    "Log": "log",
-    "Log1p": "log1p",
-    "Expm1": "expm1",
-    "Sqrt": "sqrt",
-    "Rsqrt": "rsqrt",
-    "Square": "square",
     "Pow": "pow",
-    "Abs": "abs",
-    "Sign": "sign",
-    "Sin": "sin",
-    "Cos": "cos",
     "Select": "where",
     "SelectV2": "where",
-    "SquaredDifference": "squared_difference",
     "Prod": "prod",
     "Cumsum": "cumsum",
     "TopKV2": "topk",
