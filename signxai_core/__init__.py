@@ -8,6 +8,7 @@ A method is data, a rule is data, a name is parsed, and every backend interprets
 from signxai_core.api import backends, dump, explain, explain_many, load, methods, name, parse, plan, rules
 from signxai_core.compare import Compared, Comparison, compare
 from signxai_core.explanation import Conservation, Explanation
+from signxai_core.kept import forget
 from signxai_core.layer_rules import with_rules
 from signxai_core.specs import MethodSpec
 
@@ -25,6 +26,7 @@ __all__ = [
     "dump",
     "explain",
     "explain_many",
+    "forget",
     "load",
     "methods",
     "name",

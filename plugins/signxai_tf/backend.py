@@ -22,6 +22,7 @@ from signxai_tf.compiled import Later, Point
 from signxai_tf.pace import pulled
 from signxai_tf.parts import InParts, mapped
 from signxai_tf.run import run_compiled, run_model
+from signxai_tf.trace import forget
 
 
 class TensorFlowBackend(BackendDefaults):
@@ -43,6 +44,10 @@ class TensorFlowBackend(BackendDefaults):
         """Return ``stage(recording, arrays)``, compiled when a key is seen for the first time."""
         point: Point = recording.compiled
         return point.run(key, stage, arrays)
+
+    def drop(self, model: Any) -> None:
+        """Drop the traces of ``model``: the next call traces it again."""
+        forget(model)
 
     def prepare(self, model: Any, x: Any) -> npt.NDArray[Any]:
         """Return ``x`` as a NumPy array of the model's floating-point type where NumPy has it."""

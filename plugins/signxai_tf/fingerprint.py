@@ -1,50 +1,48 @@
 """Whether a model is still the one that was traced.
 
-Weights may change freely: a trace reads them anew each time. What a trace has frozen is the
-model's Python state (an exchanged activation, another layer in a list, a closure's variable).
-A fingerprint holds the identities of these objects and the values of plain numbers and texts; a
-model with another fingerprint is traced again.
+Weights may change freely: a trace reads them anew each time. What a trace has frozen is the model's Python
+state (an exchanged activation, another layer in a list, a global that ``call`` reads, an array's numbers).
+A fingerprint holds numbers and texts by value, arrays by a digest of their content, all other objects by
+identity; a model with another fingerprint is traced again.
 
-Taking a fingerprint means to decide for every object what of it matters. Whether a fingerprint is
-still true needs no decision: the same objects are read in the same order, and are to hold the same.
+Taking a fingerprint means to decide for every object what of it matters. Whether a fingerprint is still true
+needs no decision: the same objects are read in the same order, and are to hold the same.
 """
 
 from __future__ import annotations
 
-import functools
 import types
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Hashable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import attrs
-import keras
+import numpy as np
 import tensorflow as tf
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), tf.dtypes.DType)
-_FOLLOWED = (tf.Module, keras.layers.Layer)
-_FRAMEWORKS = frozenset({"tensorflow", "keras", "tf_keras", "builtins", "numpy", "torch", "functools"})
-#: Attributes of layers and modules that a call itself may touch, or that do not influence what is computed at
-#: inference: what Keras and TensorFlow note about training, saving, attributes, and a layer's
-#: arguments when it is made.
-_IGNORED = frozenset(
-    {"_losses", "_loss_ids", "_called", "_saved_model_inputs_spec", "_saved_model_arg_spec", "_parent_path"}
-    | {"train_function", "test_function", "predict_function", "optimizer", "history", "stop_training", "_inbound_nodes"}
-    | {"_outbound_nodes", "_metrics", "_tracker", "_obj_reference_counts_dict", "_object_ids", "_compile_config"}
-    | {"_losses_override", "_build_shapes_dict", "_self_unconditional_checkpoint_dependencies"}
-    | {"_self_unconditional_dependency_names", "_self_unconditional_deferred_dependencies"}
-    | {"_self_name_based_restores", "_self_saveable_object_factories", "_self_update_uid", "_self_setattr_tracking"}
-    | {"_tracked", "_trainable_variables", "_non_trainable_variables", "_seed_generators", "_auto_config", "_lock"}
-    | {"_operations_by_depth", "_call_signature", "call_signature_parameters", "_call_context_args"}
-    | {"_call_has_context_arg"}
+from signxai_tf.code import package
+from signxai_tf.content import by_content, digest, is_opaque
+from signxai_tf.state import Reader, reader, settings
+
+#: Types whose values compare as they should; others compare as their texts.
+_VALUES = frozenset({bool, int, str, bytes, type(None), types.CodeType, types.EllipsisType})
+_TEXTS = frozenset(
+    {Fraction, Decimal, range, slice, tf.TensorShape, types.WrapperDescriptorType, types.MethodDescriptorType}
+    | {types.ClassMethodDescriptorType, types.MemberDescriptorType, types.GetSetDescriptorType}
 )
 
-#: Returns what a trace of an object may depend on, in a fixed order; ``None`` if the object is not what it was.
-Reader = Callable[[Any], Iterable[Any] | None]
+#: What tells 0 from −0, and plain objects, which stay alive with the fingerprint, from each other.
+_SPELLED: dict[type, Callable[[Any], Hashable]] = {
+    float: float.hex,
+    complex: lambda value: (value.real.hex(), value.imag.hex()),
+    object: id,
+}
 
-
-#: An object that was read: its place among all that was read before, its type, what reads it, and how much
-#: has been read with it.
-_Visit = tuple[int, type, Reader, int]
+#: An object that was read: its place among all that was read before, the identity of its type, what reads it, and
+#: how much has been read with it.
+_Visit = tuple[int, int, Reader, int]
 
 
 @attrs.frozen(cache_hash=True)
@@ -54,20 +52,28 @@ class Fingerprint:
     Parameters
     ----------
     facts
-        What was read: plain values as they are, all others by identity. Nothing else of the model
-        is kept alive.
+        What was read: plain values as they are, arrays by digest, all others by identity.
+    doubts
+        What could not be read, in words: whether it has changed shows in the model's output alone.
     """
 
     facts: tuple[Hashable, ...]
+    doubts: tuple[str, ...]
+    _settings: tuple[Hashable, ...] = attrs.field(eq=False, repr=False)
     _visits: tuple[_Visit, ...] = attrs.field(eq=False, repr=False)
+    _digests: tuple[tuple[int, Hashable], ...] = attrs.field(eq=False, repr=False)
     _identities: list[int] = attrs.field(eq=False, repr=False)
+    #: Plain values, which stay alive with it so that no other gets their identity, and all others weakly:
+    #: a fingerprint keeps no model alive.
+    _plain: tuple[Any, ...] = attrs.field(eq=False, repr=False)
+    _others: tuple[weakref.ref[Any], ...] = attrs.field(eq=False, repr=False)
 
     def holds(self, model: Any) -> bool:
         """Return whether every object still holds the same; if not, another fingerprint may still be equal."""
         found = [model]
         for place, kind, read, end in self._visits:
             value = found[place]
-            if type(value) is not kind:  # another object may have got the identity of one that is gone
+            if id(type(value)) != kind:  # another object may have got the identity of one that is gone
                 return False
             parts = read(value)
             if parts is None:
@@ -75,116 +81,124 @@ class Fingerprint:
             found += parts
             if len(found) != end:
                 return False
-        return [*map(id, found)] == self._identities
+        return (
+            [*map(id, found)] == self._identities
+            and all(other() is not None for other in self._others)
+            and all(digest(found[place]) == known for place, known in self._digests)
+            and settings() == self._settings
+        )
 
 
 def fingerprint(model: Any) -> Fingerprint:
     """Return the fingerprint of a model."""
-    facts: list[Hashable] = []
-    found = [model]  # keeps objects alive, so that their ids stay theirs
-    waiting: list[tuple[int, Reader]] = []
-    visits: list[_Visit] = []
-    seen: dict[int, int] = {}
-    start = 0
-    while True:
-        facts.append(len(found) - start)
-        for place, part in enumerate(found[start:], start):
-            if _is_plain(part):
-                facts.append(part)
-                continue
-            read = _reader(part)
-            if read is not None and id(part) not in seen:
-                waiting.append((place, read))
-                seen[id(part)] = len(waiting)
-            facts.append(seen[id(part)] if read in _BY_CONTENT else id(part))
-        if len(visits) == len(waiting):
-            return Fingerprint(tuple(facts), tuple(visits), [*map(id, found)])
-        place, read = waiting[len(visits)]
-        start = len(found)
-        found += read(found[place]) or ()
-        visits.append((place, type(found[place]), read, len(found)))
-        if isinstance(read, _Attributes):
-            facts.append(read.names)
+    taking = _Taking([model])
+    taking.note(0, "")
+    while len(taking.visits) < len(taking.waiting):
+        place, read, inside = taking.waiting[len(taking.visits)]
+        start = len(taking.found)
+        taking.found += read(taking.found[place]) or ()
+        taking.visits.append((place, id(type(taking.found[place])), read, len(taking.found)))
+        taking.note(start, inside)
+        taking.facts.append(getattr(read, "names", ()))
+    return Fingerprint(
+        (*settings(), *taking.facts),
+        tuple(dict.fromkeys(taking.doubts)),
+        settings(),
+        tuple(taking.visits),
+        tuple(taking.digests),
+        [*map(id, taking.found)],
+        tuple(taking.plain),
+        tuple(taking.others.values()),
+    )
 
 
-def _is_plain(value: Any) -> bool:
-    """Return whether a value cannot change, and is compared as it is."""
-    return isinstance(value, _PLAIN) or (type(value) is tuple and all(isinstance(item, _PLAIN) for item in value))
+@attrs.define(eq=False)
+class _Taking:
+    """A fingerprint that is being taken.
 
-
-def _reader(value: Any) -> Reader | None:
-    """Return what reads an object; ``None`` for those that matter by their identity alone."""
-    if isinstance(value, (list, tuple)):
-        return list
-    if isinstance(value, Mapping):
-        return _items
-    if isinstance(value, types.FunctionType) and _package(value) not in _FRAMEWORKS:
-        return _function
-    if isinstance(value, types.MethodType):
-        return _method
-    if isinstance(value, functools.partial):
-        return _partial
-    return _Attributes.of(value) if isinstance(value, _FOLLOWED) or _is_own(value) else None
-
-
-def _items(value: Any) -> list[Any]:
-    return [*value, *value.values()]
-
-
-def _function(value: Any) -> list[Any]:
-    known = value.__globals__
-    names = [name for name in value.__code__.co_names if name in known]
-    cells = [_content(cell) for cell in value.__closure__ or ()]
-    return [value.__code__, value.__defaults__, *cells, *names, *(known[name] for name in names)]
-
-
-def _method(value: Any) -> list[Any]:
-    return [value.__func__, value.__self__]
-
-
-def _partial(value: Any) -> list[Any]:
-    return [value.func, value.args, value.keywords]
-
-
-#: Readers of what matters by its content alone.
-_BY_CONTENT = frozenset({list, _items})
-
-
-@attrs.frozen(eq=False)
-class _Attributes:
-    """Reads those attributes of an object that matter.
-
-    Parameters
+    Attributes
     ----------
-    all_names, names
-        Of all the attributes that the object has, and of those that matter.
+    found
+        All objects so far, which are kept alive so that their identities stay theirs.
+    waiting
+        Those that are to be read: their places, what reads them, and the packages they are read in.
     """
 
-    all_names: list[str]
-    names: tuple[str, ...]
+    found: list[Any]
+    facts: list[Hashable] = attrs.field(factory=list)
+    doubts: list[str] = attrs.field(factory=list)
+    waiting: list[tuple[int, Reader, str]] = attrs.field(factory=list)
+    visits: list[_Visit] = attrs.field(factory=list)
+    digests: list[tuple[int, Hashable]] = attrs.field(factory=list)
+    plain: list[Any] = attrs.field(factory=list)
+    others: dict[int, weakref.ref[Any]] = attrs.field(factory=dict)
+    _seen: dict[int, int] = attrs.field(factory=dict)
 
-    @classmethod
-    def of(cls, value: Any) -> _Attributes:
-        """Return what reads an object."""
-        ignored = _IGNORED if isinstance(value, _FOLLOWED) else frozenset()
-        return cls([*vars(value)], tuple(name for name in vars(value) if name not in ignored))
+    def note(self, start: int, inside: str) -> None:
+        """Note the objects that were found last, inside an object of a package."""
+        self.facts.append(len(self.found) - start)
+        for place in range(start, len(self.found)):
+            self._note(place, inside)
 
-    def __call__(self, value: Any) -> list[Any] | None:
-        held = vars(value)
-        return [held[name] for name in self.names] if [*held] == self.all_names else None
+    def _note(self, place: int, inside: str) -> None:
+        value = self.found[place]
+        exact = _exact(value)
+        if exact is not None:
+            self.plain.append(value)
+            self.facts.append(exact)
+            return
+        if is_opaque(value):
+            self.doubts.append(_described(value))
+            self.facts.append(self._identity(value))
+            return
+        content = digest(value)
+        if content is not None:
+            self.digests.append((place, content))
+            self.facts.append(content)
+        read = None if id(value) in self._seen else reader(value, inside)
+        if read is not None:
+            self.waiting.append((place, read, _package_of(value) or inside))
+            self._seen[id(value)] = len(self.waiting)
+        if by_content(value):
+            self.facts.append((type(value).__qualname__, self._seen.get(id(value))))
+        else:
+            self.facts.append(self._identity(value))
+
+    def _identity(self, value: Any) -> Hashable:
+        """Return what no other object has, now or later."""
+        try:
+            reference = weakref.ref(value)  # the same one for all who ask, as long as the object lives
+        except TypeError:
+            if id(value) not in self._seen:
+                self.doubts.append(_described(value))
+            return "without an identity", type(value).__qualname__, self._seen.get(id(value))
+        self.others[id(reference)] = reference
+        return id(reference)
 
 
-def _is_own(value: Any) -> bool:
-    """Return whether an object is a user's: neither a framework's, nor a module or class."""
-    return _package(type(value)) not in _FRAMEWORKS and hasattr(value, "__dict__")
+def _package_of(value: Any) -> str:
+    """Return the package in which what an object holds is read."""
+    if isinstance(value, (type, types.FunctionType, types.ModuleType)):
+        return package(value)
+    return package(type(value))
 
 
-def _package(value: Any) -> str:
-    return str(value.__module__).partition(".")[0]
+def _described(value: Any) -> str:
+    return f"a {type(value).__qualname__}"
 
 
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # an empty cell: a name that is not bound yet
-        return None
+def _exact(value: Any) -> Hashable:
+    """Return what tells a value that cannot change from any other; ``None`` for what can change."""
+    kind = type(value)
+    if kind in _VALUES:
+        return kind, value
+    if kind in _SPELLED:
+        return kind, _SPELLED[kind](value)
+    if kind in _TEXTS or isinstance(value, (tf.dtypes.DType, np.dtype)):
+        return kind, repr(value)
+    if isinstance(value, np.generic) and not value.dtype.hasobject:
+        return value.dtype.str, value.tobytes()
+    if kind is tuple:
+        items = tuple(_exact(item) for item in value)
+        return None if None in items else (kind, items)
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import attrs
 
 from signxai_tf import private
 from signxai_tf.operations import plain_attributes, signature
+from signxai_tf.vocabulary import ASSIGNMENTS, RANDOM
 
 Reference = tuple[str, int]
 
@@ -51,12 +53,28 @@ class Body:
     results: tuple[Reference, ...]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class Graph:
     """A model's body and the functions that it calls."""
 
     main: Body
     functions: Mapping[str, Body]
+
+    @functools.cached_property
+    def operations(self) -> frozenset[str]:
+        """Names of all operations that may run."""
+        bodies = (self.main, *self.functions.values())
+        return frozenset(node.op for body in bodies for node in body.nodes)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it draws random numbers."""
+        return not self.operations.isdisjoint(RANDOM)
+
+    @property
+    def assigns(self) -> bool:
+        """Whether it assigns to variables."""
+        return not self.operations.isdisjoint(ASSIGNMENTS)
 
 
 def read(definition: Any, arguments: Iterable[str], results: Iterable[str], paths: Mapping[str, str]) -> Graph:

@@ -6,6 +6,7 @@ version lacks what it needs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,12 @@ TRIED: Final = (
     ("2.20.0", "3.15.1", "3.13"),
     ("2.21.0", "3.15.1", "3.11"),
 )
+
+#: Names of Python's own modules.
+STANDARD_LIBRARY: Final = frozenset(sys.stdlib_module_names)
+#: What TensorFlow derives objects from that hold variables: tf.Module, Keras layers, loaded SavedModels. Without it
+#: the last are followed by their identity alone.
+AutoTrackable: Any = getattr(getattr(tf.__internal__, "tracking", None), "AutoTrackable", tf.Module)
 
 #: Attributes of a Keras layer that its first call sets, for the sake of saving it later.
 _FIRST_CALL = ("_saved_model_inputs_spec", "_saved_model_arg_spec")

@@ -26,6 +26,7 @@ from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import Fingerprint, fingerprint
 from signxai_tf.graph import Graph, read
 from signxai_tf.values import NotCompilableError
+from signxai_tf.verify import difference
 
 #: Models of smaller size are run operation by operation.
 WORTH_COMPILING = 2**14
@@ -113,14 +114,27 @@ def trace(model: Any, x: Any) -> Trace:
         kept = _kept_of(model)
         traces, state = kept.traces, kept.look_at(model)
         for key in ((shape[1:], dtype, None, state), (shape[1:], dtype, shape[0], state)):
-            if key in traces:
+            if key in traces and _is_true(traces[key], state, model, x):
                 traces.move_to_end(key)
                 return traces[key]
-        made, batch = _trace(model, shape, dtype)
+        made, batch = _trace(model, x)
         traces[shape[1:], dtype, batch, kept.look_at(model)] = made
         while len(traces) > _MOST:
             traces.popitem(last=False)
         return made
+
+
+def forget(model: Any) -> None:
+    """Drop the traces of a model."""
+    with _lock:
+        known = _kept.get(id(model))
+        if known is not None and known.alive() is model:
+            del _kept[id(model)]
+
+
+def _is_true(traced: Trace, state: Fingerprint, model: Any, x: Any) -> bool:
+    """Return whether a trace is still the model's, where its state alone does not tell."""
+    return not state.doubts or difference(traced.graph, traced.captured, entry_point(model), x) is None
 
 
 def _kept_of(model: Any) -> _Kept:
@@ -137,20 +151,31 @@ def _kept_of(model: Any) -> _Kept:
     return _kept[identity]
 
 
-def _trace(model: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Trace, int | None]:
+def _trace(model: Any, x: Any) -> tuple[Trace, int | None]:
     """Trace for any batch size, or where the model does not allow that, for this one."""
     call = entry_point(model)
     try:
-        return _traced(model, call, tf.TensorSpec((None, *shape[1:]), dtype)), None
+        traced = _traced(model, call, tf.TensorSpec((None, *x.shape[1:]), x.dtype))
+        # TensorFlow keeps traces of the user's own functions by their shapes, of which ours is one more.
+        sample = x if traced.graph.functions else x[:1]
+        if difference(traced.graph, traced.captured, call, sample) is None:
+            return traced, None
     except ModelError:
         raise
-    except Exception as general:  # noqa: BLE001 - a user's model may fail in any way
-        try:
-            return _traced(model, call, tf.TensorSpec(shape, dtype)), shape[0]
-        except ModelError:
-            raise
-        except Exception:  # noqa: BLE001 - the first failure is the one that concerns every batch size
-            raise general from None
+    except Exception as error:  # noqa: BLE001 - a user's model may fail in any way
+        general: Exception | None = error
+    else:
+        general = None
+    try:
+        traced = _traced(model, call, tf.TensorSpec(x.shape, x.dtype))
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise general or error from None  # the first failure is the one that concerns every batch size
+    found = difference(traced.graph, traced.captured, call, x)
+    if found is not None:
+        raise ModelError(f"{found}; what a model computes may depend on its input and its weights alone")
+    return traced, int(x.shape[0])
 
 
 def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trace:

@@ -19,6 +19,29 @@ ALIAS = frozenset(
 #: Operations behind which no derivative goes.
 DETACHED = frozenset({"StopGradient"})
 
+#: Operations that draw random numbers.
+RANDOM = frozenset(
+    """
+    Multinomial ParameterizedTruncatedNormal RandomGamma RandomPoisson RandomPoissonV2 RandomShuffle
+    RandomStandardNormal RandomUniform RandomUniformInt StatefulRandomBinomial StatefulStandardNormal
+    StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt
+    StatelessMultinomial StatelessParameterizedTruncatedNormal StatelessRandomBinomial StatelessRandomGammaV2
+    StatelessRandomGammaV3 StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomPoisson
+    StatelessRandomUniform StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2 StatelessRandomUniformInt
+    StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessShuffle StatelessTruncatedNormal
+    StatelessTruncatedNormalV2 TruncatedNormal
+    """.split()  # noqa: SIM905 - one line for each would be long
+)
+#: Operations that change a variable.
+ASSIGNMENTS = frozenset(
+    """
+    AssignVariableOp AssignAddVariableOp AssignSubVariableOp ResourceScatterUpdate ResourceScatterAdd
+    ResourceScatterSub ResourceScatterMul ResourceScatterDiv ResourceScatterMin ResourceScatterMax
+    ResourceScatterNdUpdate ResourceScatterNdAdd ResourceScatterNdSub ResourceScatterNdMin ResourceScatterNdMax
+    ResourceStridedSliceAssign
+    """.split()  # noqa: SIM905 - as above
+)
+
 
 def _table(kind: Kind, text: str) -> dict[str, tuple[Kind, str]]:
     """Read ``Operation=name`` entries; the name is the neutral one."""

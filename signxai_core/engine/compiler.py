@@ -45,3 +45,11 @@ class Compiler(Protocol):
         stage, arrays
             A function of the backend's arrays, and what it is called with.
         """
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """What a backend has besides, if it keeps something of a model from one call to the next."""
+
+    def drop(self, model: Any) -> None:
+        """Drop what is kept of a model."""
