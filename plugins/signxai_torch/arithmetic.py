@@ -109,11 +109,17 @@ def _exponential(node: Node, base: Any) -> Traits | None:
     return Traits(kind="activation", function="exp2" if is_number(base, 2) else "exp")
 
 
+def _affine(node: Node) -> Traits | None:
+    _, scale, shift = node.recorded.args
+    return scaling(node, scale, shift)
+
+
 HANDLERS: dict[str, Callable[[Node], Traits | None]] = {
     **dict.fromkeys(("add", "sub", "rsub"), _add),
     "mul": _mul,
     **dict.fromkeys(("div", "rdiv"), _div),
     "neg": _neg,
+    "affine": _affine,
     "pow": _pow,
     "rpow": lambda node: _exponential(node, node.bound().get("other")),
 }

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from signxai_torch.calls import OutOfPlace, tensors_of
+from signxai_torch.decompose import decomposed
 from signxai_torch.ledger import is_whole, memory
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def run_inplace(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwarg
         if not torch.is_grad_enabled():
             raise run.unsupported("an in-place function under torch.no_grad on a tensor that depends on the input")
         ours = _is_ours(run, target)
+        result = decomposed(run, args, kwargs)
+        if result is not NotImplemented:
+            return rebind(run, target, result, ours=ours)
         rectifies = run.masks.rectifies(run.last, args, kwargs)
         result = run.call(OutOfPlace(func), template, options, originals, taint=taint, rectifies=rectifies)
         return rebind(run, target, result, ours=ours)

@@ -132,6 +132,10 @@ class Ledger:
         """Return those that are tracked."""
         return [tensor for tensor in tensors if id(tensor) in self.ids]
 
+    def is_live(self, tensor: Tensor) -> bool:
+        """Return whether a tensor depends on the input with a derivative."""
+        return id(self.aliases.get(id(tensor), tensor)) in self.ids
+
     def resolve(self, tensor: Tensor) -> Tensor:
         """Return what a function is to see of a tensor that is not tracked."""
         tensor = self.aliases.get(id(tensor), tensor)

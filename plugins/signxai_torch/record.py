@@ -24,7 +24,9 @@ from signxai_torch.batch_axis import BatchAxes
 from signxai_torch.calls import ATOMS, Call, Invocation, Slot, map_items, plain, rebuild, replace, tensors_of
 from signxai_torch.checks import check_shapes
 from signxai_torch.classify import classify
+from signxai_torch.decompose import decomposed
 from signxai_torch.derivatives import derivative, is_direct
+from signxai_torch.formulas import FORMULAS
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, Taint, memory
 from signxai_torch.masks import MASKS, Masks
@@ -52,8 +54,8 @@ class Run(TorchFunctionMode):
         Memory that the recorded operations share.
     last
         Name of the function that was called last.
-    group
-        Name and number of the function that is being recorded as several operations.
+    group, groups
+        Name and number of the function that is being recorded as several operations, and how many there were.
     """
 
     def __init__(self) -> None:
@@ -67,6 +69,7 @@ class Run(TorchFunctionMode):
         self._batch_axes = BatchAxes(self.operations, self.ledger.values.shape)
         self.last = ""
         self.group: tuple[str, int] | None = None
+        self.groups = 0
         # Keeps checkpointing in the model from dropping what our products need. What is saved must not
         # be the tensor itself: an operation that saves its output would be a cycle.
         self._plain_graph = saved_tensors_hooks(Tensor.detach, lambda saved: saved)
@@ -104,11 +107,19 @@ class Run(TorchFunctionMode):
             return assign(self, known.name, *args)
         if known.is_inplace:
             return run_inplace(self, func, args, kwargs)
+        return self._executed(func, args, kwargs, seen)
+
+    def _executed(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any], seen: list[Tensor]) -> Any:
+        """Run a function that makes new tensors of those it has ``seen``."""
         if self.last in vocabulary.LIKE:
             seen = seen[:1]  # of the second argument only type and shape count
         taint = self.ledger.taint_of(seen)
         if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
             return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint)))
+        if self.last in FORMULAS:
+            result = decomposed(self, args, kwargs)
+            if result is not NotImplemented:
+                return result
         originals: list[Tensor] = []
         template, options = self.template((args, kwargs), originals)
         if not originals or not torch.is_grad_enabled():

@@ -93,7 +93,8 @@ _SHAPE = (
 _INDEX = (
     "split tensor_split chunk unbind narrow select index_select getitem take gather take_along_dim unfold "
     "repeat_interleave to float double half bfloat16 type type_as cuda cpu "
-    "hsplit vsplit dsplit masked_select diagonal unsafe_chunk unsafe_split split_with_sizes"
+    "hsplit vsplit dsplit masked_select diagonal unsafe_chunk unsafe_split split_with_sizes "
+    "_pack_padded_sequence _pad_packed_sequence"
 )
 _POOLS = "{0}1d {0}2d {0}3d"
 
