@@ -12,13 +12,13 @@ from signxai_core import config, grammar
 from signxai_core.calls import (
     Progress,
     backend_for,
-    check_common,
     check_seed,
     configured,
     convention_of,
     explain_specs,
+    label_of,
+    labelled_specs,
     spec_of,
-    taken,
 )
 from signxai_core.engine.attribute import make_plan
 from signxai_core.engine.executor import Executor, executed_plan, recorder
@@ -254,17 +254,10 @@ def explain_many(  # noqa: PLR0913 - as explain
     specs = [(given, spec_of(given, chosen, found)) for given in methods]
     if not specs:
         raise ParameterError("methods is empty; give at least one name")
-    check_common(specs, parameters, found)
-    labelled: dict[str, MethodSpec] = {}
-    for given, spec in specs:
-        label, full = configured(given, taken(spec, parameters, found), chosen, found)
-        if labelled.get(label, full) != full:  # methods without a name share one description
-            label = f"{label} #{len(labelled) + 1}"
-        labelled[label] = full
     return explain_specs(
         model,
         x,
-        labelled,
+        labelled_specs([(label_of(given, spec, found), spec) for given, spec in specs], parameters, found),
         target,
         backend=backend,
         seed=seed,

@@ -38,6 +38,33 @@ def check_common(specs: Iterable[tuple[Any, MethodSpec]], parameters: Mapping[st
             )
 
 
+def labelled_specs(
+    given: Iterable[tuple[str, MethodSpec]], parameters: Mapping[str, Any], found: Registry
+) -> dict[str, MethodSpec]:
+    """Return methods by label, in their order, each with those parameters that it takes.
+
+    Raises
+    ------
+    ParameterError
+        For a parameter that no method takes, or that one of them lacks.
+    """
+    specs = list(given)
+    check_common(specs, parameters, found)
+    labelled: dict[str, MethodSpec] = {}
+    for name, spec in specs:
+        full = grammar.configure(spec, taken(spec, parameters, found), found, name)
+        label = name
+        if labelled.get(label, full) != full:  # methods without a name share one description
+            label = f"{label} #{len(labelled) + 1}"
+        labelled[label] = full
+    return labelled
+
+
+def label_of(method: Any, spec: MethodSpec, found: Registry) -> str:
+    """Return what a method is called in results: the name given, else its canonical name."""
+    return method if isinstance(method, str) else grammar.describe(spec, found)
+
+
 def explain_specs(  # noqa: PLR0913 - what explain takes
     model: Any,
     x: Any,
@@ -140,7 +167,7 @@ def configured(
 ) -> tuple[str, MethodSpec]:
     """Return label and method, parameters filled in."""
     spec = spec_of(method, convention, found)
-    label = method if isinstance(method, str) else grammar.describe(spec, found)
+    label = label_of(method, spec, found)
     return label, grammar.configure(spec, parameters, found, label)
 
 

@@ -217,6 +217,7 @@ def explain(
         inputs=samples,
         selection=select(method, exclude=exclude or (), ndim=samples.array.ndim, given=parameters),
         model=loaded,
+        origin=models.origin(model, weights),
         request=request,
         parameters=parameters,
         rules=options.rules(rule),
@@ -224,7 +225,8 @@ def explain(
         layout=place,
         pictures=pictures,
         overwrite=overwrite,
-        limits={"batch_size": batch_size, "max_memory": max_memory},
+        batch_size=batch_size,
+        max_memory=max_memory,
     )
     running.run(job, Console(), Console(stderr=True))
 
@@ -238,7 +240,7 @@ def recompute(
 ) -> None:
     """Compute the maps of an earlier call again; exit status 1 where they differ."""
     stored = recomputing.read(file)
-    loaded = models.load(model, weights=weights, backend=stored.metadata["request"]["backend"])
+    loaded = models.load(model, weights=weights, backend=stored.request["backend"])
     compared = recomputing.compare(loaded, stored, Console(stderr=True))
     Console().print(listing.comparisons(compared))
     different = sum(not entry.same for entry in compared)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from signxai_core.cli import listing, pictures
 from signxai_core.cli.outputs import Result
@@ -15,10 +14,10 @@ _SMALL = 32
 
 
 def singles(
-    result: Result, wanted: Iterable[tuple[Path, int, str]], *, channels_last: bool
-) -> Iterator[tuple[Path, bytes]]:
-    """Yield path and content of one picture per sample and method."""
-    for path, sample, name in wanted:
+    result: Result, wanted: Iterable[tuple[str, tuple[int, str]]], *, channels_last: bool
+) -> Iterator[tuple[str, bytes]]:
+    """Yield file name and content of one picture per sample and method."""
+    for path, (sample, name) in wanted:
         relevance, x = result.explanations[name].relevance[sample], result.inputs[sample]
         if x.ndim == 3:
             tile = pictures.map_tile(relevance, x, channels_last=channels_last)
@@ -28,10 +27,8 @@ def singles(
             yield path, pictures.series_png(relevance, x, title, channels_last=channels_last)
 
 
-def sheets(
-    result: Result, wanted: Iterable[tuple[Path, range]], *, channels_last: bool
-) -> Iterator[tuple[Path, bytes]]:
-    """Yield path and content of contact sheets."""
+def sheets(result: Result, wanted: Iterable[tuple[str, range]], *, channels_last: bool) -> Iterator[tuple[str, bytes]]:
+    """Yield file name and content of contact sheets."""
     side = 0.72 if max(result.inputs.shape[2:], default=0) <= _SMALL else 1.3
     title = f"{len(result.explanations)} methods, {result.first.backend} backend, {result.first.convention} convention"
     for path, samples in wanted:

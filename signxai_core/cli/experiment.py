@@ -56,6 +56,7 @@ def run(file: Path, name: str | None, out: Console, err: Console, *, overwrite: 
         inputs=samples,
         selection=select(experiment.methods, exclude=experiment.exclude, ndim=samples.array.ndim, given=parameters),
         model=model,
+        origin=models.origin(experiment.model, weights),
         request=_request(experiment),
         parameters=parameters,
         rules=experiment.rules,

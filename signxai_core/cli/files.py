@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +25,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
@@ -39,8 +43,26 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
+#: Files that calls of ``signxai explain`` write beside ``explanations.npz``.
+_WRITTEN = re.compile(r"table\.csv|sheet(_\d+)?\.png|maps/[^/\\]+\.png")
+
+
+def safe(names: object) -> tuple[str, ...]:
+    """Return those of ``names`` that a call can have written beside its maps: a list in a file may hold anything."""
+    if not isinstance(names, list):
+        return ()
+    return tuple(name for name in names if isinstance(name, str) and _WRITTEN.fullmatch(name))
+
+
 def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Raise :class:`~signxai_core.errors.FileError` when one of ``paths`` would be overwritten."""
+    """Raise :class:`~signxai_core.errors.FileError` when one of ``paths`` would be overwritten, or cannot be made."""
+    paths = list(paths)
+    for path in paths:
+        if path.is_dir():
+            raise FileError(f"cannot write {path}: it is a folder; choose another --output")
+        above = next((folder for folder in path.parents if folder.exists()), path.parent)
+        if above.exists() and not above.is_dir():
+            raise FileError(f"cannot write {path}: {above} is no folder; choose another --output")
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
         more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""

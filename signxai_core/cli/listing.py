@@ -102,7 +102,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
     for column in ("method", "max |difference| / max |R|", "specification"):
         table.add_column(column, overflow="fold")
     for entry in found:
-        table.add_row(entry.method, f"{entry.difference:.2g}", "the same" if entry.same_spec else "changed")
+        table.add_row(entry.method, f"{entry.difference:.2g}", entry.meaning)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 import sys
@@ -42,6 +43,27 @@ def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
     if weights is not None:
         packages.loading(backend or _backend_of(model, path)).load_weights(model, weights)
     return model
+
+
+def origin(path: str, weights: Path | None) -> dict[str, str]:
+    """Return what a loaded model was made of, as far as it can be seen: texts, and hashes of the files they name."""
+    module = sys.modules.get(path.partition(":")[0])
+    source = Path(path) if module is None else Path(getattr(module, "__file__", None) or "")
+    found = {"model": path, "model file": _digest(source)}
+    return found if weights is None else {**found, "weights": str(weights), "weights file": _digest(weights)}
+
+
+def _digest(path: Path) -> str:
+    """Return the hash of a file, or of all files of a folder; nothing for what is neither."""
+    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() and path.name else []
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            total.update(f"{file.relative_to(path)}\n".encode())
+            with file.open("rb") as opened:
+                while block := opened.read(2**20):
+                    total.update(block)
+    return total.hexdigest() if files else ""
 
 
 def layout(model: object, given: options.Layout | None, backend: str | None) -> Layout:

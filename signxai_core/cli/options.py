@@ -86,7 +86,10 @@ TargetOption = Annotated[
 ConventionOption = Annotated[Convention, typer.Option(help="Textbook definitions, or those of signxai 1.x.")]
 BackendOption = Annotated[str | None, typer.Option(help="Backend, where the model's class does not tell.")]
 BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Samples explained at a time; all by default.")
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, help="Samples explained at a time; each batch is kept when it is done [default: 32]."
+    ),
 ]
 MaxMemoryOption = Annotated[
     int | None, typer.Option("--max-memory", min=1, help="Bytes for the walks of many methods.")

@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.cli import files
+from signxai_core.cli.batches import Finished
 from signxai_core.cli.serialise import to_json
+from signxai_core.config import to_plain
 from signxai_core.explanation import Explanation
+from signxai_core.registry import registry
 
 #: Distributions whose versions are noted when they are installed.
 _NOTED = ("signxai-core", "numpy", "torch", "tensorflow", "keras")
 #: Of the .npz files; changes when their content does.
-FORMAT = "signxai-core explanations 1"
+FORMAT = "signxai-core explanations 2"
 COLUMNS = ("sample", "method", "target", "sum", "expected", "gap", "min", "max")
 
 
@@ -37,16 +40,20 @@ class Result:
     inputs, labels
         What was explained, and what each sample is called.
     request
-        The arguments of the call: ``target``, ``convention``, ``seed``, ``strict``, ``parameters``.
+        The arguments of the call: ``target``, ``convention``, ``seed``, ``strict``, ``batch_size``,
+        ``max_memory``, ``parameters``.
+    written
+        Names of the files that the call writes besides.
     """
 
-    explanations: Mapping[str, Explanation]
+    explanations: Mapping[str, Explanation | Finished]
     inputs: npt.NDArray[Any]
     labels: tuple[str, ...]
     request: Mapping[str, Any]
+    written: tuple[str, ...] = ()
 
     @property
-    def first(self) -> Explanation:
+    def first(self) -> Explanation | Finished:
         """One of the explanations; they share output and target."""
         return next(iter(self.explanations.values()))
 
@@ -65,7 +72,8 @@ def metadata(result: Result) -> dict[str, Any]:
         "backend": result.first.backend,
         "labels": list(result.labels),
         "request": to_json(result.request),
-        "methods": {name: to_json(explanation.spec) for name, explanation in result.explanations.items()},
+        "methods": {name: to_plain(found.spec, registry()) for name, found in result.explanations.items()},
+        "files": list(result.written),
     }
 
 
@@ -82,6 +90,18 @@ def write_maps(path: Path, result: Result) -> Path:
     with files.whole(path) as file:
         np.savez_compressed(file, **arrays)
     return path
+
+
+def earlier_files(path: Path) -> tuple[str, ...]:
+    """Return the files that an earlier call wrote beside its maps at ``path``, none where that cannot be read."""
+    if not path.exists():
+        return ()
+    try:
+        with path.open("rb") as file:
+            noted = json.loads(str(np.load(file, allow_pickle=False)["metadata"]))
+    except Exception:  # noqa: BLE001 - NumPy raises nearly anything at a file that is none of its own
+        return ()
+    return files.safe(noted.get("files")) if isinstance(noted, dict) else ()
 
 
 def rows(result: Result) -> Iterator[tuple[str, str, int | str, float, float, float, float, float]]:

@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+import signxai_core as sx
+from signxai_core import calls
 from signxai_core.cli.outputs import FORMAT
 from signxai_core.cli.progress import bar
-from signxai_core.cli.run import explain
-from signxai_core.cli.serialise import to_json
-from signxai_core.errors import FileError
+from signxai_core.config import from_plain
+from signxai_core.errors import FileError, SignxaiError
+from signxai_core.registry import registry
+from signxai_core.specs import MethodSpec
 
 #: Maps count as the same up to this share of their largest value: float32 sums in another order.
 TOLERANCE = 1e-4
@@ -24,11 +27,22 @@ TOLERANCE = 1e-4
 
 @attrs.frozen(eq=False)
 class Stored:
-    """What a file of ``signxai explain`` holds."""
+    """What a file of ``signxai explain`` holds.
+
+    Parameters
+    ----------
+    maps, specs
+        By name of the method.
+    inputs
+        What was explained.
+    request
+        The arguments of the call.
+    """
 
     maps: Mapping[str, npt.NDArray[Any]]
+    specs: Mapping[str, MethodSpec]
     inputs: npt.NDArray[Any]
-    metadata: Mapping[str, Any]
+    request: Mapping[str, Any]
 
 
 @attrs.frozen
@@ -39,13 +53,14 @@ class Comparison:
     ----------
     difference
         Largest difference, as a share of the stored map's largest value.
-    same_spec
-        Whether the name still stands for the same specification.
+    meaning
+        What the name stands for today, against the stored specification, which was computed: ``the
+        same``, ``changed``, or ``declared in a file`` that is not loaded.
     """
 
     method: str
     difference: float
-    same_spec: bool
+    meaning: str
 
     @property
     def same(self) -> bool:
@@ -65,28 +80,63 @@ def read(path: Path) -> Stored:
         metadata = json.loads(str(arrays["metadata"]))
     except (KeyError, ValueError) as error:
         raise FileError(f"{path} was not written by 'signxai explain': it holds no metadata") from error
-    if metadata.get("format") != FORMAT:
-        raise FileError(f"{path} has the format {metadata.get('format')!r}; this version reads {FORMAT!r}")
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        given = metadata.get("format") if isinstance(metadata, dict) else metadata
+        raise FileError(f"{path} has the format {given!r}; this version reads {FORMAT!r}")
     maps = {key.removeprefix("maps/"): array for key, array in arrays.items() if key.startswith("maps/")}
-    return Stored(maps, arrays["inputs"], metadata)
+    try:
+        specs = from_plain({name: metadata["methods"][name] for name in maps}, str(path), registry())
+        stored = Stored(maps, specs, arrays["inputs"], _request(metadata["request"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, SignxaiError):
+            raise
+        raise FileError(f"{path} lacks {error} or has something else in its place; it was changed") from error
+    for name, relevance in maps.items():
+        if relevance.shape != stored.inputs.shape:
+            raise FileError(
+                f"{path} was changed: the map of {name!r} has shape {relevance.shape}, the inputs {stored.inputs.shape}"
+            )
+    return stored
+
+
+def _request(noted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the call, arrays among them."""
+    keys = ("target", "convention", "backend", "seed", "strict", "batch_size", "max_memory", "rules")
+    return {**{key: noted[key] for key in keys}, "parameters": {k: _value(v) for k, v in noted["parameters"].items()}}
 
 
 def compare(model: Any, stored: Stored, err: Console) -> list[Comparison]:
     """Compute every map again, as it was asked for then."""
-    request = dict(stored.metadata["request"])
-    parameters = {key: _value(value) for key, value in request.pop("parameters").items()}
-    rules = request.pop("rules", {})
+    keys = ("backend", "seed", "strict", "batch_size", "max_memory")
     with bar(err, "explaining") as progress:
-        found = explain(model, stored.inputs, list(stored.maps), rules, progress, {**request, **parameters})
-    return [
-        Comparison(
-            name,
-            _difference(explanation.relevance, stored.maps[name]),
-            # Through JSON, because tuples become lists there.
-            json.loads(json.dumps(to_json(explanation.spec))) == stored.metadata["methods"][name],
+        found = calls.explain_specs(
+            model,
+            stored.inputs,
+            stored.specs,
+            stored.request["target"],
+            progress=progress,
+            found=registry(),
+            **{key: stored.request[key] for key in keys},
         )
-        for name, explanation in found.items()
+    return [
+        Comparison(name, _difference(e.relevance, stored.maps[name]), _meaning(name, stored))
+        for name, e in found.items()
     ]
+
+
+def _meaning(name: str, stored: Stored) -> str:
+    """Compare what a name stands for today with the stored specification."""
+    request = stored.request
+    try:
+        bare = sx.with_rules(name, request["rules"], convention=request["convention"])
+        (spec,) = calls.labelled_specs([(name, bare)], _taken(bare, request["parameters"]), registry()).values()
+    except SignxaiError:
+        return "declared in a file"
+    return "the same" if spec == stored.specs[name] else "changed"
+
+
+def _taken(spec: MethodSpec, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return calls.taken(spec, parameters, registry())
 
 
 def _difference(relevance: npt.NDArray[Any], before: npt.NDArray[Any]) -> float:

@@ -1,28 +1,37 @@
-"""The work of ``signxai explain``: compute, and write everything or nothing."""
+"""The work of ``signxai explain``: compute batch by batch, then write everything."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 import signxai_core as sx
+from signxai_core import calls
 from signxai_core.cli import files, outputs
+from signxai_core.cli.batches import Work, batch_size, compute, joined
 from signxai_core.cli.inputs import Inputs, Layout
 from signxai_core.cli.naming import picture_names
 from signxai_core.cli.options import Pictures
 from signxai_core.cli.printing import say
-from signxai_core.cli.progress import bar
 from signxai_core.cli.selection import Selection
+from signxai_core.cli.serialise import to_json
+from signxai_core.cli.store import Store, create, find
+from signxai_core.config import to_plain
+from signxai_core.engine.target import per_sample
 from signxai_core.errors import InputShapeError
-from signxai_core.explanation import Explanation
 from signxai_core.extras import need
+from signxai_core.registry import registry
 
 MAPS = "explanations.npz"
 TABLE = "table.csv"
@@ -36,9 +45,13 @@ _WIDE = 100
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """One call of ``signxai explain``, its texts already turned into values."""
+    """One call of ``signxai explain``, its texts already turned into values.
+
+    ``origin`` says what the model was made of: texts and hashes of files.
+    """
 
     model: Any
+    origin: Mapping[str, str]
     inputs: Inputs
     selection: Selection
     request: dict[str, Any]
@@ -48,7 +61,20 @@ class Job:
     layout: Layout
     pictures: Pictures
     overwrite: bool
-    limits: dict[str, int | None] = attrs.field(factory=dict)
+    batch_size: int | None = None
+    max_memory: int | None = None
+
+
+@attrs.frozen(eq=False)
+class _Files:
+    """The final files: single pictures by name, sample and method, and contact sheets by name and samples."""
+
+    singles: Mapping[str, tuple[int, str]]
+    sheets: Mapping[str, range]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (MAPS, TABLE, *self.singles, *self.sheets)
 
 
 def run(job: Job, out: Console, err: Console) -> None:
@@ -56,61 +82,109 @@ def run(job: Job, out: Console, err: Console) -> None:
     for name, reason in job.selection.left_out.items():
         say(err, f"left out {name}: {reason}", "yellow")
     kind = _kind(job, err)
-    singles, sheets = list(_singles(job, kind)), list(_sheets(job, kind))
-    planned = [job.output / MAPS, job.output / TABLE, *(path for path, *_ in singles), *(path for path, _ in sheets)]
-    files.refuse_existing(planned, overwrite=job.overwrite)
-    result = _compute(job, err)
-    table = list(outputs.rows(result))
-    outputs.write_maps(job.output / MAPS, result)
-    outputs.write_table(job.output / TABLE, table)
-    if singles or sheets:
-        _draw(job, result, singles, sheets, err)
+    planned = _Files(_singles(job, kind), _sheets(job, kind))
+    work = _work(job)
+    call = _call(job, work, planned)
+    store, over = find(job.output, call, overwrite=job.overwrite)
+    if over:
+        say(out, f"the run in {job.output} was finished; nothing was left to compute")
+        return
+    if store is None:
+        files.refuse_existing([job.output / name for name in planned.names], overwrite=job.overwrite)
+        store = create(job.output, call, outputs.earlier_files(job.output / MAPS), overwrite=job.overwrite)
+    with _kept(store, len(work.rows()), err):
+        compute(work, store, err)
+        explanations, warnings = joined(work, store)
+        for warning in warnings:
+            say(err, f"warning: {warning}", "yellow")
+        request = {**_request(job, work), "parameters": job.parameters, "rules": job.rules}
+        result = outputs.Result(explanations, job.inputs.array, job.inputs.labels, request, planned.names[1:])
+        table = list(outputs.rows(result))
+        _write(job, store, result, table, planned, err)
     out.print(_render(table, out.width))
-    for line in _summary(job, result, len(singles), sheets):
+    for line in _summary(job, result, planned):
         say(out, line)
 
 
-def _compute(job: Job, err: Console) -> outputs.Result:
-    with bar(err, "explaining") as progress:
-        explanations = explain(
-            job.model,
-            job.inputs.array,
-            job.selection.names,
-            job.rules,
-            progress,
-            {**job.request, **job.limits, **job.parameters},
-        )
-    for warning in dict.fromkeys(text for e in explanations.values() for text in e.plan.warnings):
-        say(err, f"warning: {warning}", "yellow")
-    request = {**job.request, "parameters": job.parameters, "rules": job.rules}
-    return outputs.Result(explanations, job.inputs.array, job.inputs.labels, request)
+def _work(job: Job) -> Work:
+    """Return what is to be computed; methods, parameters and targets that are wrong are found out here."""
+    convention, found = calls.convention_of(job.request["convention"]), registry()
+    specs = [
+        (name, sx.with_rules(name, job.rules, convention=convention.name))
+        if job.rules
+        else (name, calls.spec_of(name, convention, found))
+        for name in job.selection.names
+    ]
+    x, target = job.inputs.array, job.request["target"]
+    return Work(
+        model=job.model,
+        x=x,
+        specs=calls.labelled_specs(specs, job.parameters, found),
+        target=None if target is None else per_sample(target, len(x)),
+        arguments={key: job.request[key] for key in ("backend", "seed", "strict")} | {"max_memory": job.max_memory},
+        size=batch_size(job.batch_size, len(x)),
+    )
 
 
-def explain(
-    model: Any, x: Any, names: Sequence[str], rules: Mapping[str, str], progress: Any, arguments: Mapping[str, Any]
-) -> dict[str, Explanation]:
-    """Explain with several methods, all of them with the same rules of layers; by name."""
-    convention = arguments["convention"]
-    methods = [sx.with_rules(name, rules, convention=convention) for name in names] if rules else names
-    found = sx.explain_many(model, x, methods, progress=progress, **arguments)
-    return dict(zip(names, found.values(), strict=True))
+def _request(job: Job, work: Work) -> dict[str, Any]:
+    return {**job.request, "batch_size": work.size, "max_memory": job.max_memory}
 
 
-def _draw(
+def _call(job: Job, work: Work, planned: _Files) -> dict[str, Any]:
+    """Return everything that decides the final files, as JSON has it."""
+    x = np.ascontiguousarray(work.x)
+    call = {
+        "versions": outputs.versions(),
+        "model": dict(job.origin),
+        "inputs": [x.dtype.str, list(x.shape), hashlib.sha256(x.tobytes()).hexdigest(), list(job.inputs.labels)],
+        "methods": {name: to_plain(spec, registry()) for name, spec in work.specs.items()},
+        "options": to_json(_request(job, work)),
+        "parameters": to_json(job.parameters),
+        "rules": job.rules,
+        "layout": job.layout,
+        "files": list(planned.names),
+    }
+    loaded: dict[str, Any] = json.loads(json.dumps(call))
+    return loaded
+
+
+@contextlib.contextmanager
+def _kept(store: Store, batches: int, err: Console) -> Iterator[None]:
+    """Say, when the block is left by an exception, what is kept; leave nothing where that is nothing."""
+    try:
+        yield
+    except BaseException:
+        kept = sum(store.part(number).exists() for number in range(batches))
+        if kept:
+            say(err, f"{kept} of {batches} batches are kept in {store.folder}; the same command goes on from there")
+        else:
+            store.abandon()
+        raise
+
+
+def _write(
     job: Job,
+    store: Store,
     result: outputs.Result,
-    singles: Sequence[tuple[Path, int, str]],
-    sheets: Sequence[tuple[Path, range]],
+    table: Sequence[tuple[Any, ...]],
+    planned: _Files,
     err: Console,
 ) -> None:
-    from signxai_core.cli import drawing  # noqa: PLC0415 - matplotlib is an extra, and slow to import
+    """Write every final file as a draft, then move all of them to their places."""
+    outputs.write_maps(store.draft(MAPS), result)
+    outputs.write_table(store.draft(TABLE), table)
+    if planned.singles or planned.sheets:
+        from signxai_core.cli import drawing  # noqa: PLC0415 - matplotlib is an extra, and slow to import
 
-    last = job.layout == "channels_last"
-    tracked = track(singles, "pictures", console=err, disable=not err.is_terminal or not singles, transient=True)
-    for path, content in drawing.singles(result, tracked, channels_last=last):
-        files.write(path, content)
-    for path, content in drawing.sheets(result, sheets, channels_last=last):
-        files.write(path, content)
+        last = job.layout == "channels_last"
+        singles = planned.singles.items()
+        silent = not err.is_terminal or not singles
+        tracked = track(singles, "pictures", console=err, disable=silent, transient=True)
+        for name, content in drawing.singles(result, tracked, channels_last=last):
+            files.write(store.draft(name), content)
+        for name, content in drawing.sheets(result, planned.sheets.items(), channels_last=last):
+            files.write(store.draft(name), content)
+    store.publish(planned.names)
 
 
 def _kind(job: Job, err: Console) -> Pictures:
@@ -130,20 +204,21 @@ def _kind(job: Job, err: Console) -> Pictures:
     return Pictures.each if len(job.selection.names) <= FEW else Pictures.sheets
 
 
-def _singles(job: Job, kind: Pictures) -> Iterator[tuple[Path, int, str]]:
-    """Yield path, sample and method of every single picture."""
-    if kind is Pictures.each:
-        for (sample, name), file in picture_names(job.inputs.labels, job.selection.names).items():
-            yield job.output / FOLDER / file, sample, name
+def _singles(job: Job, kind: Pictures) -> dict[str, tuple[int, str]]:
+    """Return sample and method of every single picture, by file name."""
+    if kind is not Pictures.each:
+        return {}
+    names = picture_names(job.inputs.labels, job.selection.names)
+    return {f"{FOLDER}/{file}": pair for pair, file in names.items()}
 
 
-def _sheets(job: Job, kind: Pictures) -> Iterator[tuple[Path, range]]:
-    """Yield path and samples of every contact sheet."""
-    if kind is Pictures.sheets:
-        count = len(job.inputs.labels)
-        for number, start in enumerate(range(0, count, _PER_SHEET), start=1):
-            name = "sheet.png" if count <= _PER_SHEET else f"sheet_{number}.png"
-            yield job.output / name, range(start, min(start + _PER_SHEET, count))
+def _sheets(job: Job, kind: Pictures) -> dict[str, range]:
+    """Return the samples of every contact sheet, by file name."""
+    if kind is not Pictures.sheets:
+        return {}
+    count = len(job.inputs.labels)
+    ranges = [range(start, min(start + _PER_SHEET, count)) for start in range(0, count, _PER_SHEET)]
+    return {"sheet.png" if len(ranges) == 1 else f"sheet_{i}.png": found for i, found in enumerate(ranges, start=1)}
 
 
 def _render(table: Sequence[tuple[Any, ...]], width: int) -> Table:
@@ -164,12 +239,12 @@ def _render(table: Sequence[tuple[Any, ...]], width: int) -> Table:
     return rendered
 
 
-def _summary(job: Job, result: outputs.Result, singles: int, sheets: Sequence[tuple[Path, range]]) -> Iterator[str]:
+def _summary(job: Job, result: outputs.Result, planned: _Files) -> Iterator[str]:
     shape = "×".join(map(str, result.inputs.shape))
     yield f"{len(result.explanations)} method(s), input {shape}, {result.first.backend} backend"
     yield f"maps     {job.output / MAPS}"
     yield f"table    {job.output / TABLE}"
-    if singles:
-        yield f"pictures {job.output / FOLDER} ({singles} files)"
-    for path, _ in sheets:
-        yield f"pictures {path}"
+    if planned.singles:
+        yield f"pictures {job.output / FOLDER} ({len(planned.singles)} files)"
+    for name in planned.sheets:
+        yield f"pictures {job.output / name}"

@@ -84,6 +84,17 @@ def experiments(path: str | Path, registry: Registry) -> dict[str, Experiment]:
     return reader.experiments
 
 
+def converted(path: str, methods: Mapping[str, Any], registry: Registry) -> dict[str, MethodSpec]:
+    """Return the methods that a file holds in full, by name; the error is that of :func:`read`."""
+    reader = _Reader(path, {}, registry)
+    found: dict[str, MethodSpec] = {}
+    for name, given in methods.items():
+        reader.take("methods", name, given, lambda key, v: found.update({key: reader.convert(v, MethodSpec)}))
+    if reader.problems:
+        raise ConfigError(path, reader.problems)
+    return found
+
+
 def _reader(path: str | Path, registry: Registry) -> _Reader:
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -110,6 +121,10 @@ class _Reader:
     words: dict[str, Owned] = attrs.field(factory=dict)
     experiments: dict[str, Experiment] = attrs.field(factory=dict)
     failed: set[tuple[str, str]] = attrs.field(factory=set)
+    converter: cattrs.Converter = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.converter = make_converter(self._named)
 
     def read(self) -> Declared:
         self.problems += unprintable(self.document, "")
@@ -141,18 +156,22 @@ class _Reader:
             self.failed.add((table, ""))
             return
         for name, given in entries.items():
-            place = f"{table}.{name}"
             if not is_name(name) and not (table == "words" and "{" in name):
                 self._fail(table, name, [f"{table}: {name!r} is no name: expected {NAME_RULE}"])
                 continue
-            try:
-                take(name, given)
-            except cattrs.BaseValidationError as error:
-                texts = [text.rpartition(" @ ") for text in cattrs.transform_error(error, place, _message)]
-                self._fail(table, name, [f"{where}: {message}" for message, _, where in texts if message])
-            except (SignxaiError, TypeError, ValueError) as error:
-                follows = isinstance(error, _FollowsError) or self._is_misnamed(given, error)
-                self._fail(table, name, [] if follows else [f"{place}: {error}"])
+            self.take(table, name, given, take)
+
+    def take(self, table: str, name: str, given: Any, take: Callable[[str, Any], None]) -> None:
+        """Call ``take(name, given)`` and note what is wrong."""
+        place = f"{table}.{name}"
+        try:
+            take(name, given)
+        except cattrs.BaseValidationError as error:
+            texts = [text.rpartition(" @ ") for text in cattrs.transform_error(error, place, _message)]
+            self._fail(table, name, [f"{where}: {message}" for message, _, where in texts if message])
+        except (SignxaiError, TypeError, ValueError) as error:
+            follows = isinstance(error, _FollowsError) or self._is_misnamed(given, error)
+            self._fail(table, name, [] if follows else [f"{place}: {error}"])
 
     def _fail(self, table: str, name: str, problems: list[str]) -> None:
         self.problems += problems
@@ -169,8 +188,9 @@ class _Reader:
         words = [name for table, name in self.failed if table in ("words", "presets")]
         return any(not word or f"_{word}_" in f"_{given.get('name')}_" for word in words)
 
-    def _convert(self, given: Any, kind: Any) -> Any:
-        return make_converter(self._named).structure(given, kind)
+    def convert(self, given: Any, kind: Any) -> Any:
+        """Return plain values as a spec."""
+        return self.converter.structure(given, kind)
 
     def _named(self, what: str, given: Any) -> Any:
         """Return the rule or composite that a name, or a table with ``use``, stands for."""
@@ -196,14 +216,14 @@ class _Reader:
             raise ValueError(f"{what} {name!r} cannot take {arguments!r}: {error}") from error
 
     def _rule(self, name: str, given: Any) -> None:
-        rule = self._convert(given, AnyRule)
+        rule = self.convert(given, AnyRule)
         entry = RuleEntry(name=name, factory=_NO_FACTORY, reference=self.path)
         self.rules[name] = Owned(entry, self.path, rule)
 
     def _composite(self, name: str, given: Any) -> None:
         given = dict(given) if isinstance(given, Mapping) else given
         base: Any = given.pop("extends", None) if isinstance(given, dict) else None
-        composite: Composite = self._convert(given, Composite)
+        composite: Composite = self.convert(given, Composite)
         if base is not None:
             follows: Composite = self._named("composite", base)
             composite = attrs.evolve(composite, entries=(*composite.entries, *follows.entries))
@@ -211,7 +231,7 @@ class _Reader:
         self.composites[name] = Owned(entry, self.path, composite)
 
     def _preset(self, name: str, given: Any) -> None:
-        preset = self._convert({**given, "name": name} if isinstance(given, Mapping) else given, Preset)
+        preset = self.convert({**given, "name": name} if isinstance(given, Mapping) else given, Preset)
         self.presets[name] = Owned(preset, self.path)
 
     def _word(self, name: str, given: Any) -> None:
@@ -227,7 +247,7 @@ class _Reader:
         ((what, value),) = given.items()
         if what == "composite" and name not in self.registry.words:
             self._refuse_read_chain(name)
-        part = self._convert(value, AnyRule if what == "rule" else Composite)
+        part = self.convert(value, AnyRule if what == "rule" else Composite)
         entry = Word(text=name, role="prefix" if what == "rule" else "chain", factory=_NO_FACTORY)
         self.words[name] = Owned(entry, self.path, part)
 
@@ -242,7 +262,7 @@ class _Reader:
         return grammar.reads(text, self.registry)
 
     def _experiment(self, name: str, given: Any) -> None:
-        self.experiments[name] = self._convert(given, Experiment)
+        self.experiments[name] = self.convert(given, Experiment)
 
     def _method(self, name: str, given: Any, known: Registry) -> MethodSpec:
         if grammar.reads(name, known):
@@ -256,7 +276,7 @@ class _Reader:
                 raise ValueError(f"unknown convention {convention!r}; accepted: {', '.join(CONVENTIONS)}")
             spec = grammar.parse(given["name"], known, CONVENTIONS[convention])
             return grammar.configure(spec, given.get("parameters", {}), known, given["name"])
-        converted: MethodSpec = self._convert(given, MethodSpec)
+        converted: MethodSpec = self.convert(given, MethodSpec)
         return converted
 
 

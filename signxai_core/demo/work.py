@@ -152,6 +152,9 @@ def _part(key: str, title: str, split: Any, names: list[str], stage: _Stage) -> 
         "backend": stage.request.backend,
         "seed": None,
         "strict": True,
+        "batch_size": None,
+        "max_memory": None,
+        "rules": {},
         "parameters": parameters,
     }
     return Part(
