@@ -12,7 +12,7 @@ from signxai_core.config.cells import WORDS, is_cell_union, is_value, members
 from signxai_core.config.converter import RULE_TYPES, SAMPLING_TYPES
 from signxai_core.config.experiments import Experiment
 from signxai_core.registry import Registry
-from signxai_core.specs import CONVENTIONS, AnyRule, Composite, LinearRule, MethodSpec, Preset, Rule, Sampling
+from signxai_core.specs import CONVENTIONS, KINDS, AnyRule, Composite, Kind, LinearRule, MethodSpec, Preset, Rule, Sampling
 
 Schema = dict[str, Any]
 _PLAIN: Mapping[Any, Schema] = {
@@ -107,7 +107,7 @@ def _without(entry: Schema, key: str) -> Schema:
 
 def _object(cls: Any) -> Schema:
     """Return the schema of an attrs class: its fields, closed."""
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     fields = attrs.fields(cls)
     return {
         "type": "object",
@@ -120,6 +120,8 @@ def _object(cls: Any) -> Schema:
 def _type(kind: Any) -> Schema:
     if kind in _PLAIN:
         return dict(_PLAIN[kind])
+    if kind == Kind:
+        return {"enum": list(KINDS)}
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return {"enum": list(arguments)}
