@@ -292,7 +292,7 @@ def _command(six, output):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_a_run_that_is_killed_and_restarted_gives_the_same_files(six, place, tmp_path, record_property):
+def test_a_run_that_is_killed_and_restarted_gives_the_same_files(six, place, tmp_path):
     """Kill the run at moments drawn at random, after so many of its batches; SIGNXAI_KILLS=20 kills it 20 times."""
     many = (*six[:2], "many.npy", *METHODS, "-m", "lrpz*", "--batch-size", "2")
     np.save("many.npy", np.random.default_rng(0).random((24, 1, 8, 8), dtype=np.float32))
@@ -308,7 +308,6 @@ def test_a_run_that_is_killed_and_restarted_gives_the_same_files(six, place, tmp
         assert done.returncode == 0 or finished_before_the_kill, done.stderr
         resumed += "going on with the run" in done.stderr
         assert _tree(tmp_path / output) == whole
-    record_property("resumed", resumed)
     assert resumed
 
 

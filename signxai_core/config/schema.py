@@ -12,7 +12,18 @@ from signxai_core.config.cells import WORDS, is_cell_union, is_value, members
 from signxai_core.config.converter import RULE_TYPES, SAMPLING_TYPES
 from signxai_core.config.experiments import Experiment
 from signxai_core.registry import Registry
-from signxai_core.specs import CONVENTIONS, KINDS, AnyRule, Composite, Kind, LinearRule, MethodSpec, Preset, Rule, Sampling
+from signxai_core.specs import (
+    CONVENTIONS,
+    KINDS,
+    AnyRule,
+    Composite,
+    Kind,
+    LinearRule,
+    MethodSpec,
+    Preset,
+    Rule,
+    Sampling,
+)
 
 Schema = dict[str, Any]
 _PLAIN: Mapping[Any, Schema] = {
@@ -22,6 +33,7 @@ _PLAIN: Mapping[Any, Schema] = {
     str: {"type": "string"},
     type(None): {"type": "null"},
     Any: {},
+    Kind: {"$ref": "#/$defs/kind"},
 }
 _UNIONS: Mapping[frozenset[Any], str] = {
     members(AnyRule): "rule",
@@ -66,6 +78,7 @@ def _definitions(registry: Registry) -> Schema:
     by_name = [{"type": "string"}, _use(list(registry.rules))]
     return {
         "value": value,
+        "kind": {"enum": list(KINDS)},
         "cell": {"anyOf": cells},
         "rule": {"anyOf": [*by_name, *_tagged(RULE_TYPES)]},
         "linear_rule": {"anyOf": [*by_name, *_tagged({"rule": Rule}, needed=False)]},
@@ -120,8 +133,6 @@ def _object(cls: Any) -> Schema:
 def _type(kind: Any) -> Schema:
     if kind in _PLAIN:
         return dict(_PLAIN[kind])
-    if kind == Kind:
-        return {"enum": list(KINDS)}
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return {"enum": list(arguments)}
