@@ -35,6 +35,15 @@ def _scaling(unit: Unit, scale: Any, shift: Any) -> Unit | None:
     return attrs.evolve(unit, kind="scaling", parameters=parameters)
 
 
+def is_increasing(step: Step) -> bool:
+    """Return whether a scaling is by one positive number, or a shift by one; variables may change their sign."""
+    fixed = _fixed(step)
+    number = constant(fixed) if fixed.owner is None else None
+    if number is None or np.size(number) != 1 or step.op == "Neg" or (step.op == "Sub" and step.arguments[0] is fixed):
+        return False
+    return step.op not in ("Mul", "RealDiv", "Div") or bool(np.all(np.asarray(number) > 0))
+
+
 def _add(unit: Unit, step: Step) -> Unit | None:
     unit = named(unit, "add")
     if len(unit.inputs) == 2:

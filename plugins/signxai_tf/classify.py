@@ -77,6 +77,8 @@ def _single(step: Step) -> Unit:
     handler = _HANDLERS.get(step.op, choices.plain)
     note = f"{function} with these arguments is no kind that has rules"
     found = handler(unit, own) or attrs.evolve(unit, note=note)
+    if found.kind == "scaling" and arithmetic.is_increasing(step):
+        found = attrs.evolve(found, attributes={**found.attributes, "increasing": True})
     return _restored(found, step, originals)
 
 

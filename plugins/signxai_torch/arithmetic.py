@@ -34,7 +34,9 @@ def scaling(node: Node, scale: Any, shift: Any) -> Traits | None:
         else torch.tensor(float(value), dtype=y.dtype, device=y.device)
         for value in (scale, shift)
     )
-    return Traits(kind="scaling", parameters=dict(zip(("scale", "shift"), arrays, strict=True)))
+    parameters = dict(zip(("scale", "shift"), arrays, strict=True))
+    increasing = all(array.numel() == 1 for array in parameters.values()) and bool(parameters["scale"] > 0)
+    return Traits(kind="scaling", parameters=parameters, attributes={"increasing": True} if increasing else {})
 
 
 def _add(node: Node) -> Traits | None:

@@ -71,7 +71,8 @@ class Operation:
         * ``axes``, ``keepdims``: reductions (``mean``, ``sum``, ``amax``), axes counted from 0;
         * ``axis``: ``softmax``, ``log_softmax``, ``concat``;
         * ``order``: transpositions, the axes of the input in their new order;
-        * ``exponent``: ``pow`` with a constant exponent.
+        * ``exponent``: ``pow`` with a constant exponent;
+        * ``increasing``: ``scaling`` by one positive number, and a shift by one number if any.
     group
         Name and number of the function that was recorded as several operations (``("layer_norm", 3)``);
         ``None`` for an operation of its own.
@@ -156,6 +157,11 @@ class Recording:
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Return the shape of a value, which is not computed for that."""
         return tuple(dict.__getitem__(self.values, tensor).shape)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what the model returns; logits in front of it have as many numbers."""
+        return self.shape(self.output if self.returned is None else self.returned)
 
     def derive(self, key: Hashable, function: Callable[[], Derived]) -> Derived:
         """Return ``function()``, from :attr:`known` where it is there."""

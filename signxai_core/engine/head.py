@@ -6,6 +6,7 @@ what the model returns, so that nothing is skipped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import attrs
@@ -15,12 +16,30 @@ from signxai_core.specs.operations import function, kind
 
 
 def without_head(recording: Recording) -> Recording:
-    """Return the recording with a final softmax or sigmoid climbed over: relevance is of the logit."""
+    """Return the recording with its head climbed over: relevance is of the logit.
+
+    The head is a final softmax or sigmoid, with what a model does to the probabilities afterwards as
+    long as classes stay in their places and the larger output stays the larger one (clipping, logarithm,
+    a positive factor, reshaping, a cast).
+    """
     producer = _producers(recording)
-    output = recording.output
-    while output in producer and _is_head(producer[output]):
-        output = producer[output].inputs[0]
+    tensor = output = recording.output
+    while tensor in producer and (_is_head(producer[tensor]) or _keeps_classes(recording, producer[tensor])):
+        is_head = _is_head(producer[tensor])
+        tensor = producer[tensor].inputs[0]
+        output = tensor if is_head else output
     return attrs.evolve(recording, output=output, returned=recording.output)
+
+
+def _keeps_classes(recording: Recording, operation: Operation) -> bool:
+    """Return whether every class keeps its place, and the order of outputs stays."""
+    if len(operation.inputs) != 1 or len(operation.outputs) != 1:
+        return False
+    shapes = [recording.shape(tensor) for tensor in (*operation.inputs, *operation.outputs)]
+    facts = function(operation.function)
+    if operation.kind == "shape" and facts.in_order:
+        return math.prod(shapes[0]) == math.prod(shapes[1]) and shapes[0][:1] == shapes[1][:1]
+    return shapes[0] == shapes[1] and (facts.increasing or bool(operation.attributes.get("increasing")))
 
 
 def with_output_of(known: Recording, recording: Recording) -> Recording:

@@ -101,7 +101,8 @@ class Run:
         heap.settle()
         self.by_function = callable(target)
         self.clean = self.record(self.x, raws)
-        self.output = self.backend.to_numpy(self.clean.recording.values[self.clean.recording.output])
+        recording = self.clean.recording
+        self.output = self.backend.to_numpy(recording.values[recording.output]).reshape(recording.output_shape)
         self.selection = select(target, self.output)
 
     @property

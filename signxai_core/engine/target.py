@@ -109,11 +109,12 @@ def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds
         totals = {kind: _float64(backend, start).reshape(len(start), -1).sum(axis=1) for kind, start in starts.items()}
         return Seeds(starts, _float64(backend, values), totals)
     assert selection.indices is not None, "a selection has indices or a function"
-    logits = _float64(backend, output)
+    logits = _float64(backend, output).reshape(recording.output_shape)
     chosen = (np.arange(len(logits)), selection.indices)[: logits.ndim]
     numbers = {"one": np.zeros_like(logits), "logit": np.zeros_like(logits)}
     numbers["one"][chosen], numbers["logit"][chosen] = 1.0, logits[chosen]
-    starts = {kind: backend.asarray(array, output) for kind, array in numbers.items()}
+    shape = tuple(output.shape)
+    starts = {kind: backend.asarray(array.reshape(shape), output) for kind, array in numbers.items()}
     return Seeds(starts, logits[chosen], {kind: array[chosen] for kind, array in numbers.items()})
 
 

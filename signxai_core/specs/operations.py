@@ -85,6 +85,10 @@ class FunctionRow:
         Its values are gates (between 0 and 1): sigmoid, hard sigmoid, softmax.
     head
         At the end of a model it turns logits into probabilities.
+    increasing
+        A function of each number that never falls: behind a head, the class with the largest output stays that.
+    in_order
+        A shape operation that keeps all numbers and their order.
     """
 
     name: str
@@ -93,6 +97,8 @@ class FunctionRow:
     even: bool = False
     gate: bool = False
     head: bool = False
+    increasing: bool = False
+    in_order: bool = False
 
 
 @attrs.frozen
@@ -210,6 +216,17 @@ _KIND_ROWS: Final = (
 )
 
 
+#: Functions that never fall.
+_INCREASING: Final = (
+    "relu relu6 hardsigmoid softplus exp exp2 expm1 sqrt clamp clamp_min clamp_max hardtanh log log1p log2 log10 logit"
+)
+#: Shape operations that keep all numbers and their order.
+_IN_ORDER: Final = (
+    "reshape view flatten ravel squeeze unsqueeze unflatten view_as reshape_as contiguous clone identity alias "
+    "positive to float double half bfloat16 type type_as cpu cuda"
+)
+
+
 def _function_rows() -> Iterator[FunctionRow]:
     """Yield the known functions; those named alone have no other fact than their kind."""
     known = {
@@ -228,14 +245,16 @@ def _function_rows() -> Iterator[FunctionRow]:
         "softmax": FunctionRow(name="softmax", kind="softmax", non_negative=True, gate=True, head=True),
         "log_softmax": FunctionRow(name="log_softmax", kind="softmax", head=True),
     }
-    yield from known.values()
     names = (
         "leaky_relu prelu elu selu celu gelu silu mish hardswish hardtanh clamp tanh softsign threshold tanhshrink "
         "softshrink hardshrink sparse_plus sparse_sigmoid squareplus erf erfc expm1 log log1p log2 log10 logit pow "
         "reciprocal sin cos tan asin acos atan sinh cosh asinh acosh atanh sinc"
     )
-    for name in names.split():
-        yield FunctionRow(name=name, kind="activation")
+    known |= {name: FunctionRow(name=name, kind="activation") for name in names.split()}
+    for name in _INCREASING.split():
+        known[name] = attrs.evolve(known.get(name, FunctionRow(name=name)), increasing=True)
+    yield from known.values()
+    yield from (FunctionRow(name=name, in_order=True) for name in _IN_ORDER.split())
 
 
 #: What an unknown function is.

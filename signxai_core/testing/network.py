@@ -113,12 +113,24 @@ class Network:
         return tuple(node.name for node in self.nodes for used in node.inputs if used == name)
 
     def without_head(self) -> Network:
-        """Return the network without a final softmax or sigmoid."""
-        last = self.nodes[-1]
-        head = isinstance(last, Softmax) or (isinstance(last, Activation) and last.of == "sigmoid")
-        if not head or len(self.nodes) == 1:
-            return self
-        return Network(self.nodes[:-1], self.input_shape)
+        """Return the network without a final softmax or sigmoid, and what scales its output by a positive number.
+
+        Reshaping behind it stays, so that a class keeps its number.
+        """
+        kept: list[Node] = []
+        for place in range(len(self.nodes) - 1, 0, -1):
+            node = self.nodes[place]
+            if self.consumers(self.nodes[place - 1].name) != (node.name,) or len(node.inputs) != 1:
+                break
+            if isinstance(node, Softmax) or (isinstance(node, Activation) and node.of == "sigmoid"):
+                before, rest = self.nodes[place - 1].name, kept[::-1]
+                renamed = [attrs.evolve(one, inputs=(rest[i - 1].name if i else before,)) for i, one in enumerate(rest)]
+                return Network((*self.nodes[:place], *renamed), self.input_shape).without_head()
+            if isinstance(node, (Reshape, Flatten)):
+                kept.append(node)
+            elif not (isinstance(node, Dropout) or (isinstance(node, Scaling) and node.is_increasing)):
+                break
+        return self
 
     def __repr__(self) -> str:
         lines = [f"Network(input_shape={self.input_shape}"]

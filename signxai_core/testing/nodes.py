@@ -260,6 +260,11 @@ class Scaling(Node):
     scale: Array = attrs.field(default=1.0, converter=as_array)
     shift: Array = attrs.field(default=0.0, converter=as_array)
 
+    @property
+    def is_increasing(self) -> bool:
+        """Whether it is by one positive number, and shifts by one."""
+        return self.scale.size == self.shift.size == 1 and bool(self.scale > 0)
+
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the shape of the output, or raise ``ValueError`` where the inputs do not fit."""
         shape = single(shapes)

@@ -34,6 +34,7 @@ class Step:
     channel_axis: int | None = None
     signs: tuple[int, ...] = ()
     padding: bool = False
+    attributes: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 def per_channel(values: Array, rank: int) -> Array:
@@ -66,7 +67,8 @@ def _batch_norm(node: net.BatchNorm, rank: int) -> Step:
 def _scaling(node: net.Scaling, rank: int) -> Step:
     parameters = {"scale": per_channel(node.scale, rank), "shift": per_channel(node.shift, rank)}
     layer = pointwise.affine(parameters["scale"], parameters["shift"])
-    return Step(layer=layer, kind=node.kind, function=node.function, parameters=parameters)
+    attributes = {"increasing": True} if node.is_increasing else {}
+    return Step(layer=layer, kind=node.kind, function=node.function, parameters=parameters, attributes=attributes)
 
 
 #: Nodes that are one operation without parameters, from the node and the shapes of input and output.
