@@ -92,28 +92,62 @@ def read(definition: Any, arguments: Iterable[str], results: Iterable[str], path
         Layer of each node, where it is known.
     """
     functions = {}
+    changing = _changing(definition.library.function)
     for function in definition.library.function:
         names = tuple(argument.name for argument in function.signature.input_arg)
         wanted = [function.ret[result.name] for result in function.signature.output_arg]
-        functions[function.signature.name] = _body(function.node_def, names, wanted, {})
-    return Graph(_body(definition.node, tuple(arguments), list(results), paths), functions)
+        functions[function.signature.name] = _body(function.node_def, names, wanted, {}, changing)
+    return Graph(_body(definition.node, tuple(arguments), list(results), paths, changing), functions)
 
 
-def _body(definitions: Iterable[Any], arguments: tuple[str, ...], results: list[str], paths: Mapping[str, str]) -> Body:
+def _changing(functions: Iterable[Any]) -> frozenset[str]:
+    """Return the names of functions that assign to variables, or call such functions."""
+    bodies = {function.signature.name: function.node_def for function in functions}
+    found: frozenset[str] = frozenset()
+    while True:
+        more = frozenset(name for name, nodes in bodies.items() if any(_changes(node, found) for node in nodes))
+        if more == found:
+            return found
+        found = more
+
+
+def _changes(node: Any, changing: frozenset[str]) -> bool:
+    """Return whether a node assigns to a variable."""
+    if node.op in ASSIGNMENTS or node.op in changing:
+        return True
+    return any(not changing.isdisjoint(_functions(value)) for value in node.attr.values())
+
+
+def _body(
+    definitions: Iterable[Any],
+    arguments: tuple[str, ...],
+    results: list[str],
+    paths: Mapping[str, str],
+    changing: frozenset[str],
+) -> Body:
     by_name = {definition.name: definition for definition in definitions}
     references = tuple(_reference(by_name, result, arguments) for result in results)
-    needed = _in_order(by_name, arguments, [name for name, _ in references])
+    effects = [name for name, node in by_name.items() if _changes(node, changing)]
+    needed = _in_order(by_name, arguments, [name for name, _ in references], effects)
     return Body(arguments, tuple(_node(by_name, name, arguments, paths) for name in needed), references)
 
 
-def _in_order(by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str]) -> list[str]:
-    """Return the nodes that ``wanted`` depend on through tensors: inputs first, else as the model made them."""
-    needed = frozenset(_inputs_first(by_name, arguments, wanted))
-    return _inputs_first(by_name, arguments, [name for name in by_name if name in needed])
+def _in_order(
+    by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str], effects: list[str]
+) -> list[str]:
+    """Return the nodes that ``wanted`` and ``effects`` depend on: inputs first, else as the model made them.
+
+    Where variables are assigned to, what TensorFlow orders by control dependencies keeps that order.
+    """
+    needed = frozenset(_inputs_first(by_name, arguments, [*wanted, *effects]))
+    order = _inputs_first(by_name, arguments, [name for name in by_name if name in needed], control=bool(effects))
+    return [name for name in order if name in needed]
 
 
-def _inputs_first(by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str]) -> list[str]:
-    """Return ``wanted`` in its order, before each node what it depends on."""
+def _inputs_first(
+    by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted: list[str], *, control: bool = False
+) -> list[str]:
+    """Return ``wanted`` in its order, before each node what it depends on, through tensors or also in time."""
     order: dict[str, None] = {}
     stack = [(name, False) for name in reversed(wanted)]
     while stack:
@@ -124,7 +158,8 @@ def _inputs_first(by_name: Mapping[str, Any], arguments: tuple[str, ...], wanted
             order[name] = None
             continue
         stack.append((name, True))
-        stack += [(text.partition(":")[0], False) for text in by_name[name].input if not text.startswith("^")]
+        inputs = [text for text in by_name[name].input if control or not text.startswith("^")]
+        stack += [(text.removeprefix("^").partition(":")[0], False) for text in inputs]
     return list(order)
 
 

@@ -15,7 +15,7 @@ import attrs
 import tensorflow as tf
 
 from signxai_core.errors import ModelError
-from signxai_tf import channels_first, operations, rewriting
+from signxai_tf import assignments, channels_first, operations, rewriting
 from signxai_tf.graph import Body, Graph, Node
 from signxai_tf.layers import scope_path
 from signxai_tf.values import FREE, TAINTED, TRACKED, NotCompilableError, Step, Value
@@ -35,11 +35,14 @@ class Interpreter:
         Operations that depend on the input, in order.
     running
         The operation that was run last, and the path of its layer.
+    copies
+        What the model assigned to variables, by the identities of their handles.
     """
 
     graph: Graph
     steps: list[Step] = attrs.field(factory=list, init=False)
     running: tuple[str, str] = attrs.field(default=("", ""), init=False)
+    copies: dict[int, Value] = attrs.field(factory=dict, init=False)
 
     def run(self, x: Value, captured: Sequence[Value]) -> list[Value]:
         """Return the model's outputs."""
@@ -64,7 +67,12 @@ class Interpreter:
             return self._call(node, inputs, where)
         if node.op in _LISTS:
             return _LISTS[node.op](self, node, inputs, where)
-        own = self._path(node, inputs, where)
+        return self._single(node, inputs, self._path(node, inputs, where))
+
+    def _single(self, node: Node, inputs: list[Value], own: str) -> Sequence[Value]:
+        """Run what is neither a function nor a list, in a form that all devices and rules know."""
+        if assignments.concerns(self, node, inputs):
+            return assignments.carry_out(self, node, inputs, own)
         if channels_first.applies(node.op, node.attributes):
             return channels_first.run(self.execute, node.op, node.attributes, inputs, own)
         rewritten = rewriting.run(self.execute, node.op, node.attributes, inputs, own)

@@ -38,7 +38,8 @@ ASSIGNMENTS = frozenset(
     AssignVariableOp AssignAddVariableOp AssignSubVariableOp ResourceScatterUpdate ResourceScatterAdd
     ResourceScatterSub ResourceScatterMul ResourceScatterDiv ResourceScatterMin ResourceScatterMax
     ResourceScatterNdUpdate ResourceScatterNdAdd ResourceScatterNdSub ResourceScatterNdMin ResourceScatterNdMax
-    ResourceStridedSliceAssign
+    ResourceStridedSliceAssign RngReadAndSkip RngSkip StatefulRandomBinomial StatefulStandardNormal
+    StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt
     """.split()  # noqa: SIM905 - as above
 )
 
