@@ -171,3 +171,42 @@ def test_the_reference_skips_the_same():
     np.testing.assert_allclose(
         reference.explain(kept, X, gradient, 1).relevance, sx.explain(kept, X, "gradient", 1, backend="numpy").relevance
     )
+
+
+# --- signs of what has no negative number ---
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("gradient_x_sign", "no number of x is below 0, so that × sgn(x) changes nothing"),
+        ("guided_backprop_x_sign_mu_0", "no number of x is below 0, so that × sgn(x − 0) changes nothing"),
+        ("gradient_x_sign_mu_neg_2", "no number of x is below -2, so that × sgn(x − -2) changes nothing"),
+        ("lrpsign_epsilon_0_1", "no number that the first layer reads is below 0, so that SIGN is +1 everywhere"),
+        ("lrpsign_z_mu_neg_1", "no number that the first layer reads is below -1, so that SIGN is +1 everywhere"),
+    ],
+)
+def test_signs_that_change_nothing_are_noted(name, note):
+    model = torch_model()
+    x = np.abs(X)
+    assert [text for text in sx.plan(model, x, name).notes if "so that" in text] == [note]
+    assert note in sx.explain(model, x, name).plan.notes
+    assert not any("so that" in text for text in sx.plan(model, X * 3, name).notes)
+    if "sign" in name.partition("_x_")[2]:
+        plain = sx.explain(model, x, name.partition("_x_")[0]).relevance
+        np.testing.assert_array_equal(sx.explain(model, x, name).relevance, plain)
+
+
+def test_signs_that_change_something_are_not_noted():
+    x = np.abs(X) + 1
+    shifted = nn.Sequential(Behind(lambda z: z, None))
+    for name in ("gradient_x_sign_mu_1_5", "lrpsign_z_mu_1_5", "lrp_z", "gradient"):
+        assert not any("so that" in text for text in sx.plan(shifted, x, name).notes)
+    notes = sx.plan(shifted, x, "gradient_x_sign_mu", mu=np.full((3, 6), 0.5)).notes
+    assert notes[-1] == "no number of x is below μ, so that × sgn(x − μ) changes nothing"
+
+
+def test_parts_of_a_batch_share_what_holds_for_all_of_them():
+    x = np.concatenate([np.abs(X), X])
+    assert len(sx.explain(torch_model(), x, "gradient_x_sign", batch_size=3).plan.notes) == 2
+    assert len(sx.explain(torch_model(), np.abs(x), "gradient_x_sign", batch_size=3).plan.notes) == 3

@@ -15,16 +15,15 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from signxai_core.engine import cam as cams
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Backend
+from signxai_core.engine.notes import notes, threshold
 from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Raw, Run, raw_of
 from signxai_core.engine.target import per_sample
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.fill import sliced
 from signxai_core.specs.methods import Control, Integrate, MethodSpec, Sampling, Smooth
-from signxai_core.specs.values import ArrayValue, Missing
 
 FloatArray = npt.NDArray[Any]
 
@@ -143,7 +142,7 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
         relevance, total, expected = (
             np.concatenate([getattr(result, name) for result in results]) for name in ("relevance", "total", "expected")
         )
-        return Result(relevance, results[0].plan, total, expected)
+        return Result(relevance, _joined_plan([result.plan for result in results]), total, expected)
 
     targets = [outcome.target for outcome in outcomes if outcome.target is not None]
     return Outcome(
@@ -151,6 +150,13 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
         np.concatenate(targets) if targets else None,
         np.concatenate([outcome.output for outcome in outcomes]),
     )
+
+
+def _joined_plan(plans: Sequence[Plan]) -> Plan:
+    """Return one plan of several parts: notes that hold for all of them, warnings of any."""
+    shared = tuple(note for note in plans[0].notes if all(note in plan.notes for plan in plans))
+    warnings = dict.fromkeys(warning for plan in plans for warning in plan.warnings)
+    return attrs.evolve(plans[0], notes=shared, warnings=tuple(warnings))
 
 
 def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequence[FloatArray | samplings.Moments]:
@@ -187,15 +193,8 @@ def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArr
     if isinstance(spec.modifier, Mix):
         relevance = relevance * (spec.modifier.positive * np.maximum(x, 0) + spec.modifier.negative * np.minimum(x, 0))
     elif isinstance(spec.modifier, Sign):
-        relevance = relevance * np.where(x >= _threshold(spec.modifier, x), 1, -1)
+        relevance = relevance * np.where(x >= threshold(spec.modifier, x), 1, -1)
     return np.array(relevance, dtype=x.dtype)
-
-
-def _threshold(sign: Sign, x: FloatArray) -> Any:
-    assert not isinstance(sign.mu, Missing), "missing parameters are refused before"
-    if sign.mu is None:
-        return 0
-    return np.broadcast_to(sign.mu.array, x.shape) if isinstance(sign.mu, ArrayValue) else sign.mu
 
 
 def make_result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, raw: Raw) -> Result:
@@ -206,14 +205,8 @@ def make_result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, r
 
 def make_plan(run: Run, label: str, spec: MethodSpec, raw: Raw) -> Plan:
     """Return the plan of one method on the recorded model."""
-    notes = [f"seed: {'the selected output' if raw.seed == 'logit' else '1'}"]
-    if spec.sampling is not None:
-        notes.append(f"sampling: {spec.sampling}")
-    if spec.cam is not None:
-        notes.append(f"activation of: {cams.activation(run.clean, spec.cam, spec.preset)[1]}")
-    if spec.modifier is not None:
-        notes.append(f"map times: {spec.modifier.formula('x')}")
+    own = tuple(notes(run, spec, raw))
     if spec.family == "control":
-        return Plan(label, (), tuple(notes))
+        return Plan(label, (), own)
     assignments = list(run.assign(raw, run.clean).values())
-    return Plan(label, assignments[0].rows, tuple(notes), assignments[0].warnings, run.explains)
+    return Plan(label, assignments[0].rows, own, assignments[0].warnings, run.explains)
