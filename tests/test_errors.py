@@ -23,14 +23,15 @@ DENSE = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double()
 ROW = np.ones((1, 4))
 
 
-class Attention(nn.Module):
+class Spectral(nn.Module):
     def __init__(self):
         super().__init__()
         self.proj = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 3)
 
     def forward(self, x):
-        y = self.proj(x)
-        return (y * torch.softmax(y, dim=-1)).sum(dim=1)
+        y = torch.fft.rfft(self.proj(x))
+        return self.head(torch.fft.irfft(y, n=4))
 
 
 class Two(nn.Module):
@@ -107,9 +108,9 @@ CASES = {
     ),
     "series": (case(MODEL, IMAGE, "grad_cam_timeseries"), errors.PlanError, r"one spatial axis, got shape"),
     "unsupported operation": (
-        case(Attention().double(), ROW),
+        case(Spectral().double(), ROW),
         errors.UnsupportedOperationError,
-        r"no rule for the operation 'softmax'|no rule for the operation 'mul'",
+        r"2 operations of the model without a rule:\n- no rule for the operation '\w*irfft'.*\n- no rule .*rfft'",
     ),
     "two outputs": (case(Two(), ROW, "gradient"), errors.OutputError, r"tuple"),
     "infinite output": (case(Root(), np.zeros((1, 2)), "gradient"), errors.OutputError, r"came out of log"),
@@ -168,15 +169,22 @@ def test_a_rule_that_does_not_fit_its_operation():
 
 
 def test_an_unsupported_operation_is_named_and_can_be_linearised():
-    model = Attention().double()
+    model = Spectral().double()
     with pytest.raises(errors.UnsupportedOperationError) as caught:
         sx.explain(model, ROW, "lrp_z")
-    assert caught.value.function in ("mul", "softmax")
+    assert "rfft" in caught.value.function
     assert "strict=False" in str(caught.value)
+    assert "exact" not in str(caught.value).lower()  # derivatives among relevance are no advice
     result = sx.explain(model, ROW, "lrp_z", strict=False)
     assert np.isfinite(result.relevance).all()
     assert any("was linearised" in warning for warning in result.plan.warnings)
     assert "warning:" in str(result.plan)
+
+
+def test_an_unknown_kind_is_refused_when_the_composite_is_resolved():
+    spec = MethodSpec(family="lrp", composite=Composite((Entry(Where(kinds={"convolutoin"}), sx.rules()["z"]()),)))
+    with pytest.raises(errors.PlanError, match=r"unknown operation kind 'convolutoin'; .*did you mean convolution"):
+        sx.explain(DENSE, ROW, spec)
 
 
 @pytest.mark.parametrize("module", [BatchNormed, Series])

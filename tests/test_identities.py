@@ -133,7 +133,7 @@ def test_batch_norm_is_folded_into_its_convolution():
         assert worst(ours[name].relevance, theirs[name].relevance) < 1e-10, name
 
 
-def test_scaling_in_front_of_the_first_layer_is_part_of_it():
+def test_scaling_in_front_of_the_first_layer_hands_relevance_on():
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(3, 4, 3, padding=1)
     tail = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 3))
@@ -151,10 +151,16 @@ def test_scaling_in_front_of_the_first_layer_is_part_of_it():
 
     model = Normalising().double()
     x = RNG.uniform(0.1, 1, size=(2, 3, 4, 4))
-    # SIGN looks at the model's own input, which is positive here, not at the normalised one.
-    sign = sx.explain(model, x, "lrpsign_epsilon_0_1").relevance
+    outside = torch.nn.Sequential(conv, tail).double()
+    scaled = (x - mean.double().numpy()) / std.double().numpy()
+    for name in ("lrpsign_epsilon_0_1", "lrpsign_epsilon_0_1_mu_0_5", "w2lrp_z", "flatlrp_zplus"):
+        # SIGN, thresholds and ones are about what the first layer reads.
+        inside = sx.explain(model, x, name).relevance
+        np.testing.assert_allclose(inside, sx.explain(outside, scaled, name).relevance, rtol=1e-9, atol=1e-12)
+    # Rules of contributions alone take the scaling as part of the layer.
     plain = sx.explain(model, x, "lrpz_epsilon_0_1").relevance
-    np.testing.assert_allclose(sign * x, plain, rtol=1e-9)
+    folded = sx.explain(model, x, "lrp_epsilon_0_1").relevance
+    assert np.abs(plain - folded).max() > 1e-6
 
 
 def test_zero_times_bounds_is_w_square_like_and_finite():

@@ -165,9 +165,10 @@ def test_scaling_behind_is_folded():
     check(BEHIND, X, lrp(epsilon(1)), (1, F(-6, 4)))
 
 
-def test_scaling_before_is_folded():
+def test_scaling_before_is_folded_where_contributions_alone_count():
     check(BEFORE, X, lrp(Z), (F(8, 11), F(-3, 11)))
-    check(BEFORE, X, lrp(Z, first=Rule((Share((Term(ONES, SQUARE, ZERO),)),))), (F(16, 25), F(9, 25)))
+    # w² is about the layer's own weights, 1 and 3, and its own input: scaling hands relevance on.
+    check(BEFORE, X, lrp(Z, first=Rule((Share((Term(ONES, SQUARE, ZERO),)),))), (F(1, 10), F(9, 10)))
 
 
 def test_scaling_of_its_own():

@@ -99,7 +99,10 @@ def test_rules_are_values(rule):
 def test_conservation_is_computed_from_the_cells():
     rules = sx.rules()
     conserving = {name for name, entry in rules.items() if getattr(entry(), "conserves", False)}
-    assert conserving == {"z_plus_no_bias", "w_square", "flat", "z_box"}
+    assert conserving == {
+        *("z_plus_no_bias", "w_square", "flat", "z_box", "identity"),
+        *("signal_takes_all", "equal_shares", "conservative_shares"),
+    }
 
 
 def test_formulas_read_as_in_the_literature():
@@ -120,7 +123,6 @@ def test_formulas_read_as_in_the_literature():
         (lambda: Mix(float("inf"), 1), "positive must be a finite number, got inf"),
         (lambda: Share(()), "terms"),
         (lambda: Share((PLAIN,), 1, "up"), "gate"),
-        (lambda: Where(kinds={"convolutoin"}), "unknown operation kind 'convolutoin'; known kinds: dense"),
         (lambda: Where(position="middle"), "position"),
         (lambda: Smooth(statistic="mean", samples=0), "samples must be a whole number >= 1, got 0"),
         (lambda: Smooth(statistic="mean", noise=-1), "noise must be a finite number >= 0, got -1"),
@@ -197,7 +199,10 @@ def test_a_method_prints_as_a_list_of_its_parts():
         "normalisation|scaling: z",
         "average_pooling|interpolation|sum: norm",
         "activation|dropout: pass",
-        "max_pooling|shape: exact VJP",
+        "logsumexp|max_pooling|selection|shape: exact VJP",
+        "matrix_product|product|quotient: signal takes all",
+        "softmax: softmax",
+        "step: stop",
     ]
     shown = str(sx.parse("guided_grad_cam_VGG16ILSVRC", convention="signxai"))
     assert "family: cam (signxai)" in shown

@@ -13,10 +13,11 @@ _DENSE = Where(kinds=frozenset({"dense"}))
 _LAYERS = Where(kinds=frozenset({"dense", "convolution"}))
 #: One input per output: where these stand alone, alpha-beta would multiply relevance by alpha.
 _DIAGONAL = Where(kinds=frozenset({"normalisation", "scaling"}))
+_SIGNAL = rules.signal_takes_all()
 _FIRST_FLAT = Entry(Where(position="first"), rules.flat())
 
 
-def _lrp(*entries: Entry, convention: Convention) -> Composite:
+def _lrp(*entries: Entry, convention: Convention, product: AnyRule = _SIGNAL) -> Composite:
     """Complete the entries with what every chain does elsewhere."""
     pooled = rules.norm(convention.sum_epsilon) if convention.sum_epsilon else rules.z()
     own: tuple[Entry, ...] = ()
@@ -26,7 +27,10 @@ def _lrp(*entries: Entry, convention: Convention) -> Composite:
         Entry(_DIAGONAL, rules.z()),
         Entry(Where(kinds=frozenset({"sum", "average_pooling", "interpolation"})), pooled),
         Entry(Where(kinds=frozenset({"activation", "dropout"})), rules.identity()),
-        Entry(Where(kinds=frozenset({"max_pooling", "shape"})), rules.exact()),
+        Entry(Where(kinds=frozenset({"max_pooling", "shape", "selection", "logsumexp"})), rules.exact()),
+        Entry(Where(kinds=frozenset({"product", "quotient", "matrix_product"})), product),
+        Entry(Where(kinds=frozenset({"softmax"})), rules.softmax()),
+        Entry(Where(kinds=frozenset({"step"})), rules.stop()),
     )
     return Composite((*own, *entries, *rest), fold_normalisation=convention.fold_normalisation)
 
@@ -38,6 +42,30 @@ def _uniform(rule: AnyRule, convention: Convention) -> Composite:
 def _two(convolutional: AnyRule, dense: AnyRule, convention: Convention, *first: Entry) -> Composite:
     """One rule for convolutions, one for dense operations."""
     return _lrp(*first, Entry(_DENSE, dense), Entry(_CONVOLUTIONAL, convolutional), convention=convention)
+
+
+def _transformer(layers: AnyRule, product: AnyRule, convention: Convention) -> Composite:
+    return _lrp(Entry(_LAYERS, layers), convention=convention, product=product)
+
+
+def attn(*, convention: Convention) -> Composite:
+    """AttnLRP: products share equally, layers have epsilon 1e-6 (Achtibat et al. 2024)."""
+    return _transformer(rules.epsilon(1e-6), rules.equal_shares(), convention)
+
+
+def attn_gamma(*, gamma: float, convention: Convention) -> Composite:
+    """AttnLRP with the gamma rule at layers."""
+    return _transformer(rules.gamma(gamma), rules.equal_shares(), convention)
+
+
+def cp(*, convention: Convention) -> Composite:
+    """CP-LRP: gates and activated factors are constants, layers have epsilon 1e-6 (Ali et al. 2022)."""
+    return _transformer(rules.epsilon(1e-6), rules.conservative_shares(), convention)
+
+
+def cp_gamma(*, gamma: float, convention: Convention) -> Composite:
+    """CP-LRP with the gamma rule at layers."""
+    return _transformer(rules.gamma(gamma), rules.conservative_shares(), convention)
 
 
 def z(*, convention: Convention) -> Composite:

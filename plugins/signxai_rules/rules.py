@@ -23,8 +23,11 @@ from signxai_core.specs import (
     Pass,
     Rule,
     Share,
+    Shared,
     Sign,
+    SoftmaxRule,
     Stabiliser,
+    Stop,
     Term,
 )
 
@@ -201,6 +204,34 @@ def deconvolution() -> Exact:
     Zeiler & Fergus 2014.
     """
     return Exact(clip=True, mask=False)
+
+
+def signal_takes_all() -> Shared:
+    """Products and quotients: gates and statistics are constants, other factors share equally (Arras et al. 2017).
+
+    In an LSTM and in squeeze-and-excitation the signal takes all; attention hands relevance to its values.
+    """
+    return Shared()
+
+
+def equal_shares() -> Shared:
+    """Products: all factors share equally, statistics aside (AttnLRP, Achtibat et al. 2024)."""
+    return Shared({"statistic"})
+
+
+def conservative_shares() -> Shared:
+    """Products as in CP-LRP: besides gates, the one factor is constant that an activation made (Ali et al. 2022)."""
+    return Shared({"gate", "statistic", "activated"})
+
+
+def softmax() -> SoftmaxRule:
+    """Softmax inside a network: ``R_i = x_i (R_i − s_i Σ_j R_j)`` (Achtibat et al. 2024, eq. 14)."""
+    return SoftmaxRule()
+
+
+def stop() -> Stop:
+    """Relevance ends: a piecewise constant function is a constant (Bach et al. 2015)."""
+    return Stop()
 
 
 def reference_normalisation(epsilon: float = 1e-7) -> NormalisationRule:

@@ -17,9 +17,15 @@ REFERENCES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "adebayo2018": "Adebayo et al. (2018), Local explanation methods for deep neural networks lack "
         "sensitivity to parameter values, arXiv:1810.03307",
+        "achtibat2024": "Achtibat et al. (2024), AttnLRP: attention-aware layer-wise relevance propagation for "
+        "transformers, ICML, arXiv:2402.05602",
         "alber2019": "Alber et al. (2019), iNNvestigate neural networks!, JMLR 20(93)",
+        "ali2022": "Ali et al. (2022), XAI for transformers: better explanations through conservative propagation, "
+        "ICML, arXiv:2202.07304",
         "anders2021": "Anders et al. (2021), Software for dataset-wide XAI: Zennit, CoRelAy, and ViRelAy, "
         "arXiv:2106.13200",
+        "arras2017": "Arras et al. (2017), Explaining recurrent neural network predictions in sentiment analysis, "
+        "WASSA, arXiv:1706.07206",
         "bach2015": "Bach et al. (2015), On pixel-wise explanations for non-linear classifier decisions by "
         "layer-wise relevance propagation, PLOS ONE 10(7)",
         "gumpfer2023": "Gumpfer et al. (2023), SIGNed explanations: Unveiling relevant features by reducing "
@@ -85,6 +91,11 @@ RULES: Final = (
     _rule("exact", "simonyan2014"),
     _rule("guided", "springenberg2015"),
     _rule("deconvolution", "zeiler2014"),
+    _rule("signal_takes_all", "arras2017"),
+    _rule("equal_shares", "achtibat2024"),
+    _rule("conservative_shares", "ali2022"),
+    _rule("softmax", "achtibat2024"),
+    _rule("stop", "bach2015"),
     _rule("reference_normalisation", "alber2019", epsilon=1e-7),
 )
 
@@ -105,6 +116,10 @@ COMPOSITES: Final = (
     _composite("epsilon_alpha2_beta1", "anders2021"),
     _composite("epsilon_alpha2_beta1_flat", "anders2021"),
     _composite("excitation_backprop", "zhang2016"),
+    _composite("attn", "achtibat2024"),
+    _composite("attn_gamma", "achtibat2024"),
+    _composite("cp", "ali2022"),
+    _composite("cp_gamma", "ali2022"),
     _composite("gradient", "simonyan2014"),
     _composite("guided", "springenberg2015"),
     _composite("deconvnet", "zeiler2014"),
@@ -133,6 +148,10 @@ WORDS: Final = (
     _chain("epsilon_alpha2_beta1", "epsilon_alpha2_beta1", "anders2021"),
     _chain("epsilon_alpha2_beta1_flat", "epsilon_alpha2_beta1_flat", "anders2021"),
     _chain("excitation_backprop", "excitation_backprop", "zhang2016"),
+    _chain("attn", "attn", "achtibat2024"),
+    _chain("attn_gamma_{gamma}", "attn_gamma", "achtibat2024"),
+    _chain("cp", "cp", "ali2022"),
+    _chain("cp_gamma_{gamma}", "cp_gamma", "ali2022"),
     _base("gradient", "simonyan2014"),
     _base("integrated_gradients", "sundararajan2017"),
     _base("smoothgrad", "smilkov2017"),

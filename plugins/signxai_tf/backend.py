@@ -175,6 +175,14 @@ class TensorFlowBackend(BackendDefaults):
         """Reshape."""
         return tf.reshape(a, shape)
 
+    def sum_to(self, a: Array, shape: tuple[int, ...]) -> Array:
+        """Sum over the axes along which an array of ``shape`` would be broadcast to ``a``'s."""
+        if tuple(a.shape) == tuple(shape):
+            return a
+        padded = (1,) * (len(a.shape) - len(shape)) + tuple(shape)
+        axes = [i for i, (n, m) in enumerate(zip(a.shape, padded, strict=True)) if m == 1 and n != 1]
+        return tf.reshape(tf.reduce_sum(a, axes), [-1 if n is None else n for n in shape])
+
     def std(self, a: Array, axis: int) -> Array:
         """Population standard deviation along an axis, which stays with length 1."""
         return tf.math.reduce_std(a, axis=axis, keepdims=True)

@@ -192,6 +192,10 @@ class TorchBackend(BackendDefaults):
         """Reshape."""
         return torch.reshape(a, shape)
 
+    def sum_to(self, a: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Sum over the axes along which an array of ``shape`` would be broadcast to ``a``'s."""
+        return a.sum_to_size(shape)
+
     def std(self, a: Tensor, axis: int) -> Tensor:
         """Population standard deviation along an axis, which stays with length 1.
 

@@ -47,15 +47,26 @@ from signxai_core.specs import (
     Rule,
     Sampling,
     Share,
+    Shared,
     Smooth,
+    SoftmaxRule,
     Stabiliser,
+    Stop,
     Term,
     Where,
 )
 
 #: Rules and samplings are told apart by their ``type``.
 RULE_TYPES: Mapping[str, type] = MappingProxyType(
-    {"rule": Rule, "pass": Pass, "exact": Exact, "normalisation": NormalisationRule}
+    {
+        "rule": Rule,
+        "pass": Pass,
+        "exact": Exact,
+        "normalisation": NormalisationRule,
+        "shared": Shared,
+        "softmax": SoftmaxRule,
+        "stop": Stop,
+    }
 )
 SAMPLING_TYPES: Mapping[str, type] = MappingProxyType({"smooth": Smooth, "integrate": Integrate, "control": Control})
 #: What a name stands for: called with the kind of value and what the file says.
@@ -192,7 +203,8 @@ def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
     converter.register_unstructure_hook_func(is_value, value_out)
     converter.register_structure_hook_func(_is_names, _names_in)
     converter.register_unstructure_hook_func(_is_names, lambda names: None if names is None else sorted(names))
-    for cls in (Term, Share, Stabiliser, Pass, Exact, NormalisationRule, Smooth, Integrate, Control):
+    tagged = {**RULE_TYPES, **SAMPLING_TYPES}.values()
+    for cls in (Term, Share, Stabiliser, *(one for one in tagged if one is not Rule)):
         _register(converter, cls)
     _register(converter, Rule, "rule", named)
     for union, types, what in ((AnyRule, RULE_TYPES, "rule"), (Sampling, SAMPLING_TYPES, "sampling")):
@@ -249,8 +261,12 @@ def _register_union(
     converter: cattrs.Converter, union: Any, types: Mapping[str, type], what: str, named: Named
 ) -> None:
     wanted = members(union)
-    converter.register_structure_hook_func(lambda t: members(t) == wanted, _tagged_in(converter, types, what, named))
-    converter.register_unstructure_hook_func(lambda t: members(t) == wanted, _tagged_out(converter, types))
+
+    def is_wanted(kind: Any) -> bool:
+        return kind is union or (bool(wanted) and members(kind) == wanted)
+
+    converter.register_structure_hook_func(is_wanted, _tagged_in(converter, types, what, named))
+    converter.register_unstructure_hook_func(is_wanted, _tagged_out(converter, types))
 
 
 __all__ = ["RULE_TYPES", "SAMPLING_TYPES", "WORDS", "make_converter"]

@@ -36,10 +36,11 @@ _PLAIN: Mapping[Any, Schema] = {
     Kind: {"$ref": "#/$defs/kind"},
 }
 _UNIONS: Mapping[frozenset[Any], str] = {
-    members(AnyRule): "rule",
     members(LinearRule): "linear_rule",
     members(Sampling): "sampling",
 }
+
+_NAMED: Mapping[Any, str] = {Composite: "composite", AnyRule: "rule"}
 
 
 def schema(registry: Registry) -> Schema:
@@ -142,7 +143,7 @@ def _type(kind: Any) -> Schema:
         return {"type": "object", "additionalProperties": _type(arguments[1])}
     if origin in (Union, types.UnionType):
         return _union(kind, arguments)
-    return _ref("composite") if kind is Composite else _object(kind)
+    return _ref(_NAMED[kind]) if kind in _NAMED else _object(kind)
 
 
 def _union(kind: Any, arguments: tuple[Any, ...]) -> Schema:

@@ -277,6 +277,9 @@ class Backend(Protocol):
     def reshape(self, a: Array, shape: tuple[int, ...]) -> Array:
         """Reshape."""
 
+    def sum_to(self, a: Array, shape: tuple[int, ...]) -> Array:
+        """Sum over the axes along which an array of ``shape`` would be broadcast to ``a``'s."""
+
     def std(self, a: Array, axis: int) -> Array:
         """Population standard deviation along an axis, which stays with length 1."""
 
@@ -301,6 +304,14 @@ class BackendDefaults:
     def split(self, operation: Operation, weight: Array) -> Iterator[tuple[slice, Array]] | None:
         """Take the weight as a whole."""
         return None
+
+    def sum_to(self: Any, a: Array, shape: tuple[int, ...]) -> Array:
+        """Sum over the axes along which an array of ``shape`` would be broadcast to ``a``'s."""
+        if tuple(a.shape) == tuple(shape):
+            return a
+        padded = (1,) * (len(a.shape) - len(shape)) + tuple(shape)
+        axes = tuple(i for i, (n, m) in enumerate(zip(a.shape, padded, strict=True)) if m == 1 and n != 1)
+        return self.asarray(self.to_numpy(a).sum(axis=axes, keepdims=True).reshape(shape), a)
 
     def copysign(self: Any, magnitude: Array, sign: Array) -> Array:
         """``|magnitude|`` with the sign of ``sign``, and ``+|magnitude|`` where that is 0 (or −0)."""

@@ -1,32 +1,80 @@
-"""Plans: which rule every operation of a recording gets, and why."""
+"""Plans: which rule every operation of a recording gets, and why.
+
+A plan is resolved from the output back, and only where relevance arrives.
+"""
 
 from __future__ import annotations
 
+import difflib
 import functools
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import attrs
 
-from signxai_core.engine.backend import Operation, Recording
+from signxai_core.engine.backend import Operation
 from signxai_core.engine.fit import check_fit
+from signxai_core.engine.roles import shares
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
 from signxai_core.specs.composites import Composite, Position, Where
-from signxai_core.specs.operations import kind
-from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
+from signxai_core.specs.nonlinear import AnyRule, Described, Exact, Pass, Shapes, Shared, Stop
+from signxai_core.specs.operations import KINDS, kind
+from signxai_core.specs.rules import FunctionRule, LinearRule, Rule
 
 
 @attrs.frozen
 class Linearised:
-    """What an operation without a rule gets when ``strict=False``: ``x ⊙ Jᵀ(R ⊘ y)``, with a warning."""
+    """What an operation without a rule gets when ``strict=False``: equal shares of ``x ⊙ Jᵀ(R ⊘ y)``, and a warning."""
 
     @property
     def name(self) -> str:
         """Short text for tables."""
         return "linearised (no rule)"
 
+    @property
+    def conserves(self) -> bool:
+        """Not in general."""
+        return False
 
-StepRule = AnyRule | Linearised
+    def formula(self) -> str:
+        """Return the rule as mathematics."""
+        return "R_k = 1/n · a_k ⊙ J_kᵀ(R ⊘ y)"
+
+    def misfit(self, operation: Described, shapes: Shapes) -> str:
+        """Return nothing."""
+        return ""
+
+
+@attrs.frozen
+class HandOn:
+    """Relevance is handed on unchanged: on the way to a first layer whose rule is about its own input.
+
+    Parameters
+    ----------
+    tensor
+        Id of the tensor that gets it: of the same shape as the output.
+    """
+
+    tensor: int
+
+    @property
+    def name(self) -> str:
+        """Short text for tables."""
+        return "pass"
+
+    @property
+    def conserves(self) -> bool:
+        """Always."""
+        return True
+
+    def formula(self) -> str:
+        """Return the rule as mathematics."""
+        return "R_in = R"
+
+    def misfit(self, operation: Described, shapes: Shapes) -> str:
+        """Return nothing."""
+        return ""
 
 
 @attrs.frozen(kw_only=True)
@@ -87,24 +135,36 @@ class Query:
 
 
 @attrs.frozen
+class Part:
+    """A rule, and how many operations of a group, one after the other, it takes as one."""
+
+    rule: AnyRule
+    count: int = 1
+
+
+#: What is done at a group: parts in the order of execution; nothing where no relevance arrives.
+Step = tuple[Part, ...]
+
+
+@attrs.frozen
 class Assignment:
     """The rules of one query on one recording.
 
     Parameters
     ----------
     steps
-        Per group: one rule for the whole group, or one per operation of the group.
+        Per group.
     rows, warnings
         As in :class:`Plan`.
     """
 
-    steps: tuple[tuple[StepRule, ...], ...]
+    steps: tuple[Step, ...]
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
 
 
 def resolve(query: Query, structure: Structure, *, strict: bool = True) -> Assignment:
-    """Assign a rule to every operation.
+    """Assign a rule to every operation that relevance arrives at.
 
     Parameters
     ----------
@@ -113,40 +173,92 @@ def resolve(query: Query, structure: Structure, *, strict: bool = True) -> Assig
     structure
         The recorded model.
     strict
-        An operation without a rule is an error; else it is linearised and a warning recorded.
+        Operations without a rule are an error; else they are linearised and warnings recorded.
 
     Raises
     ------
     UnsupportedOperationError
-        Naming the operation, its layer and how to give it a rule.
+        Naming every operation without a rule, its layer, and what to do about it.
     PlanError
-        When a rule for the first linear operation finds none, or a rule does not fit its operation.
+        When a rule for the first linear operation finds none, a rule does not fit its operation, an
+        entry names an unknown kind, or relevance does not arrive at the input.
     """
+    _check_kinds(query.composite)
     _require_first(query, structure)
-    steps: list[tuple[StepRule, ...]] = []
-    rows: list[Row] = []
-    warnings: list[str] = []
-    for group, positions in zip(structure.groups, structure.positions, strict=True):
-        step, why = _group_step(query, group, positions, structure.recording, strict=strict)
-        steps.append(step)
-        rules = step if len(step) == len(group.operations) else step * len(group.operations)
-        for operation, rule, reason in zip(group.operations, rules, why, strict=True):
-            rows.append(Row(operation=operation.label, kind=operation.kind, rule=rule.name, why=reason))
-            if isinstance(rule, Linearised):
-                warnings.append(f"{operation.label} has no rule and was linearised")
-    warnings += [*_unused(query.composite, structure), *_unclipped(query.composite, steps)]
-    return Assignment(tuple(steps), tuple(rows), tuple(warnings))
+    resolver = _Resolver(query, structure)
+    reached = {structure.recording.output}
+    steps: list[Step] = [()] * len(structure.groups)
+    rows: list[list[Row]] = []
+    for index in reversed(range(len(structure.groups))):
+        group = structure.groups[index]
+        if reached.isdisjoint(group.outputs):
+            continue
+        steps[index], reasons = resolver.step(index)
+        rows.append(_rows(group, steps[index], reasons, structure))
+        reached.update(_receivers(structure, group, steps[index]))
+    if resolver.missing and strict:
+        raise _unsupported(resolver.missing)
+    if structure.recording.input not in reached:
+        raise PlanError(
+            "no relevance arrives at the input: every way from the output to it ends at a piecewise constant "
+            "function (sign, floor, comparison), which is a constant to every rule"
+        )
+    warnings = [f"{operation.label} has no rule and was linearised" for operation in reversed(resolver.missing)]
+    return Assignment(
+        tuple(steps),
+        tuple(row for those in reversed(rows) for row in those),
+        (*warnings, *_unused(query.composite, structure), *_unclipped(query.composite, steps)),
+    )
 
 
-def _unclipped(composite: Composite, steps: list[tuple[StepRule, ...]]) -> list[str]:
+def _unclipped(composite: Composite, steps: Sequence[Step]) -> list[str]:
     """Return a warning where rules that change the gradient at some functions found none of these."""
     changing = [entry for entry in composite.entries if isinstance(entry.rule, Exact) and entry.rule != Exact()]
-    rules = {rule for step in steps for rule in step}
+    rules = {part.rule for step in steps for part in step}
     if not changing or any(entry.rule in rules for entry in changing):
         return []
     where = " or ".join(dict.fromkeys(str(entry.where) for entry in changing))
     same = ": its relevance is the plain gradient" if rules == {Exact()} else ""
     return [f"the model has no ReLU ({where}), so that {changing[0].rule.name!r} is applied nowhere{same}"]
+
+
+def _rows(group: Group, step: Step, reasons: Sequence[str], structure: Structure) -> list[Row]:
+    rows = []
+    rules = [part.rule for part in step for _ in range(part.count)]
+    for operation, rule, reason in zip(group.operations, rules, reasons, strict=True):
+        shown = operation if isinstance(rule, (Exact, HandOn)) else structure.facts.view(operation)
+        rows.append(Row(operation=operation.label, kind=shown.kind, rule=rule.name, why=reason))
+    return rows
+
+
+def _receivers(structure: Structure, group: Group, step: Step) -> Iterable[int]:
+    """Return the tensors that a group hands relevance to."""
+    start, found = len(group.operations), group.outputs
+    for part in reversed(step):
+        start -= part.count
+        operation = group.operations[start]
+        found = operation.inputs if part.count > 1 else receivers(structure, operation, part.rule)
+        if not found:
+            break
+    return found
+
+
+def receivers(structure: Structure, operation: Operation, rule: AnyRule) -> tuple[int, ...]:
+    """Return the tensors that a rule hands relevance to from one operation."""
+    if isinstance(rule, HandOn):
+        return (rule.tensor,)
+    if isinstance(rule, Stop):
+        return ()
+    if isinstance(rule, Shared):
+        parts = shares(structure.facts, operation, rule.frozen)
+        return tuple(tensor for tensor, part in zip(operation.inputs, parts, strict=True) if part)
+    return seen(structure, operation, rule).inputs
+
+
+def seen(structure: Structure, operation: Operation, rule: AnyRule) -> Operation:
+    """Return an operation as a rule sees it: derivatives and functions see what was executed."""
+    executed = isinstance(rule, (Exact, FunctionRule, Linearised, Rule))
+    return operation if executed else structure.facts.view(operation)
 
 
 def _unused(composite: Composite, structure: Structure) -> list[str]:
@@ -161,44 +273,108 @@ def _unused(composite: Composite, structure: Structure) -> list[str]:
     ]
 
 
-def _group_step(
-    query: Query, group: Group, positions: frozenset[Position], recording: Recording, *, strict: bool
-) -> tuple[tuple[StepRule, ...], list[str]]:
-    """Return the rule of a group, or of each of its operations, and the reasons."""
-    rule, why = _match(query, group.core, positions, recording, strict=strict)
-    if len(group.operations) == 1 or (isinstance(rule, (Rule, FunctionRule)) and query.composite.fold_normalisation):
-        reasons = [why if op is group.core else f"part of {group.core.label}" for op in group.operations]
-        return (rule,), reasons
-    matches = [
-        (rule, why) if op is group.core else _match(query, op, frozenset(), recording, strict=strict)
-        for op in group.operations
-    ]
-    return tuple(match[0] for match in matches), [match[1] for match in matches]
+@attrs.define(eq=False)
+class _Resolver:
+    """Finds rules, and collects the operations that have none."""
 
+    query: Query
+    structure: Structure
+    missing: list[Operation] = attrs.field(factory=list, init=False)
+    _hands_on: bool = attrs.field(init=False)
 
-def _match(
-    query: Query, operation: Operation, positions: frozenset[Position], recording: Recording, *, strict: bool
-) -> tuple[StepRule, str]:
-    """Return the rule of one operation and the reason."""
-    rule: AnyRule | None = None
-    why = ""
-    if query.input_layer is not None and "first" in positions:
-        rule, why = query.input_layer, "input layer"
-    else:
-        for entry in query.composite.entries:
-            if entry.where.matches(
-                kind=operation.kind, function=operation.function, positions=positions, path=operation.path
-            ):
+    def __attrs_post_init__(self) -> None:
+        pairs = zip(self.structure.groups, self.structure.positions, strict=True)
+        own = [self._positional(group.core, positions) for group, positions in pairs if "first" in positions]
+        self._hands_on = any(isinstance(rule, Rule) and not rule.is_plain for rule in own)
+
+    def step(self, index: int) -> tuple[Step, list[str]]:
+        """Return what is done at a group, and the reason for each of its operations."""
+        group, positions = self.structure.groups[index], self.structure.positions[index]
+        if self._hands_on and index in self.structure.passed:
+            found = self._handed_on(group)
+            if found is not None:
+                return (Part(found),), ["on the way to the first layer"]
+        rule, why = self._match(group.core, positions)
+        together = self.query.composite.fold_normalisation and isinstance(rule, (Rule, FunctionRule))
+        if len(group.operations) == 1:
+            return (Part(rule),), [why]
+        if together:
+            alone = self._before(group) if self._hands_on and "first" in positions else []
+            count = len(group.operations) - len(alone)
+            reasons = [why if op is group.core else f"part of {group.core.label}" for op in group.operations]
+            reasons[: len(alone)] = ["on the way to the first layer"] * len(alone)
+            return (*alone, Part(rule, count)), reasons
+        return self._apart(group, rule, why, positions)
+
+    def _apart(self, group: Group, rule: AnyRule, why: str, at: frozenset[Position]) -> tuple[Step, list[str]]:
+        """Return a rule for each operation of a group."""
+        matches: list[tuple[AnyRule, str]] = []
+        for operation in reversed(group.operations):
+            if operation is group.core:
+                matches.append((rule, why))
+            elif self._hands_on and "first" in at and operation in group.pre and kind(operation.kind).affine:
+                matches.append((HandOn(operation.inputs[0]), "on the way to the first layer"))
+            else:
+                matches.append(self._match(operation, frozenset()))
+        matches.reverse()
+        return tuple(Part(one) for one, _ in matches), [reason for _, reason in matches]
+
+    def _before(self, group: Group) -> list[Part]:
+        """Return what is done in front of a first layer whose rule is about its own input: scaling is passed."""
+        last = max((i for i, operation in enumerate(group.pre) if kind(operation.kind).affine), default=-1)
+        return [Part(HandOn(one.inputs[0]) if kind(one.kind).affine else Exact()) for one in group.pre[: last + 1]]
+
+    def _handed_on(self, group: Group) -> HandOn | None:
+        """Return how relevance passes a group on the way to the first layer; shape operations have their rule."""
+        core, facts = group.core, self.structure.facts
+        if kind(core.kind).affine:
+            return HandOn(core.inputs[0])
+        source = facts.normalised.get(core.outputs[0])
+        return None if source is None else HandOn(source)
+
+    def _positional(self, operation: Operation, positions: frozenset[Position]) -> AnyRule | None:
+        """Return the rule that an operation gets for being first, and for nothing else."""
+        if self.query.input_layer is not None and "first" in positions:
+            return self.query.input_layer
+        for entry in self.query.composite.entries:
+            if self._is_meant(entry.where, operation, positions):
+                return entry.rule if entry.where.position == "first" else None
+        return None
+
+    def _is_meant(self, where: Where, operation: Operation, positions: frozenset[Position]) -> bool:
+        view = self.structure.facts.view(operation)
+        return where.matches(kind=view.kind, function=view.function, positions=positions, path=view.path)
+
+    def _match(self, operation: Operation, positions: frozenset[Position]) -> tuple[AnyRule, str]:
+        """Return the rule of one operation and the reason."""
+        rule: AnyRule | None = None
+        why = ""
+        if self.query.input_layer is not None and "first" in positions:
+            rule, why = self.query.input_layer, "input layer"
+        else:
+            entries = self.query.composite.entries
+            entry = next((one for one in entries if self._is_meant(one.where, operation, positions)), None)
+            if entry is not None:
                 rule, why = entry.rule, _shown(entry.where)
-                break
-    if rule is None and kind(operation.kind).routes:
-        return Exact(), "routes values"
-    if rule is None:
-        if strict:
-            raise UnsupportedOperationError(_no_rule(operation), function=operation.function, path=operation.path)
-        return Linearised(), "strict=False"
-    check_fit(rule, operation, recording, why)
-    return rule, why
+        if rule is None and kind(operation.kind).routes:
+            return Exact(), "routes values"
+        if rule is None:
+            self.missing.append(operation)
+            return Linearised(), "strict=False"
+        facts = self.structure.facts
+        check_fit(rule, seen(self.structure, operation, rule), facts.shapes, why)
+        return rule, f"{why}{self._shown_roles(operation, rule)}"
+
+    def _shown_roles(self, operation: Operation, rule: AnyRule) -> str:
+        """Return what a rule takes the operands for."""
+        facts = self.structure.facts
+        if isinstance(rule, Shared):
+            parts = shares(facts, operation, rule.frozen)
+            operands = facts.operands[operation.index]
+            return "; " + ", ".join(f"{one} → {part:.3g}" for one, part in zip(operands, parts, strict=True))
+        if isinstance(rule, Pass) and operation.index in facts.views:
+            return "; written out" if operation.outputs[0] in facts.gates else "; a function of one tensor"
+        return ""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -206,14 +382,35 @@ def _shown(where: Where) -> str:
     return str(where)
 
 
+def _unsupported(missing: Sequence[Operation]) -> UnsupportedOperationError:
+    """Return an error that names every operation without a rule, the one nearest to the input last."""
+    first = missing[0]
+    lines = [f"{len(missing)} operation{'s' if len(missing) > 1 else ''} of the model without a rule:"]
+    lines += [f"- {line}" for line in dict.fromkeys(_no_rule(operation) for operation in missing)]
+    lines.append(
+        "Relevance would be lost or wrong there. Give each a rule for its kind with a composite entry, "
+        f"Entry(Where(functions={{{first.function!r}}}), rule), or register one in a plugin (docs/operations.md); "
+        "rewrite the layer; or pass strict=False to linearise them (recorded as warnings in the plan)"
+    )
+    return UnsupportedOperationError("\n".join(lines), function=first.function, path=first.path)
+
+
 def _no_rule(operation: Operation) -> str:
     note = f" ({operation.note})" if operation.note else ""
     return (
         f"no rule for the operation {operation.function!r} in layer {operation.path or '(the model itself)'!r}, of "
-        f"kind {operation.kind!r}{note}. Relevance would be lost or wrong there. Give it a rule with a composite "
-        f"entry, Entry(Where(functions={{{operation.function!r}}}), rule), register one in a plugin, rewrite the "
-        "layer, or pass strict=False to linearise it (recorded as a warning in the plan)"
+        f"kind {operation.kind!r}{note}"
     )
+
+
+def _check_kinds(composite: Composite) -> None:
+    """Refuse entries for kinds that nobody registered."""
+    for entry in composite.entries:
+        for name in sorted(entry.where.kinds or ()):
+            if name not in KINDS.rows:
+                near = difflib.get_close_matches(name, KINDS, n=3)
+                hint = f"; did you mean {', '.join(near)}?" if near else ""
+                raise PlanError(f"unknown operation kind {name!r}; known kinds: {', '.join(KINDS)}{hint}")
 
 
 def _require_first(query: Query, structure: Structure) -> None:

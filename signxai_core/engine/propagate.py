@@ -13,12 +13,12 @@ from collections.abc import Generator, Mapping, Sequence
 import attrs
 import numpy as np
 
-from signxai_core.engine.backend import Array, Backend, Operation, Recording
+from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.linear import Linear
 from signxai_core.engine.structure import is_heavy
 from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.cells import KEEP, Cell, WeightCell
-from signxai_core.specs.rules import Exact, NormalisationRule, Rule, Share, Stabiliser
+from signxai_core.specs.rules import Rule, Share, Stabiliser
 
 
 @attrs.frozen(eq=False)
@@ -240,37 +240,3 @@ def _rows(linear: Linear, array: Array) -> Array:
             path=core.path,
         )
     return linear.backend.reshape(array, (batch, -1))
-
-
-def propagate_normalisation(
-    backend: Backend, recording: Recording, operation: Operation, rule: NormalisationRule, relevance: Array
-) -> Array:
-    """Return ``x·(y − beta)·R / stabilised((x − mean)·y)``."""
-    x = recording.values[operation.inputs[0]]
-    y = recording.values[operation.outputs[0]]
-    d = (x - operation.parameters["mean"]) * y
-    return backend.quotient(x * (y - operation.parameters["beta"]) * relevance, d, rule.epsilon)
-
-
-def propagate_exact(
-    backend: Backend, operation: Operation, rule: Exact, cotangents: Sequence[Array | None]
-) -> tuple[Array, ...]:
-    """Return the vector-Jacobian product, with the clipping and masking that the rule asks for."""
-    if rule.clip:
-        cotangents = [None if g is None else backend.maximum(g, 0.0) for g in cotangents]
-    if rule.mask:
-        return backend.vjp(operation, cotangents)
-    (only,) = cotangents
-    return (only,)
-
-
-def propagate_linearised(
-    backend: Backend, recording: Recording, operation: Operation, relevance: Sequence[Array | None]
-) -> tuple[Array, ...]:
-    """Return ``x ⊙ Jᵀ(R ⊘ y)``: an unsupported operation, linearised (``strict=False``)."""
-    quotients = [
-        None if r is None else backend.quotient(r, recording.values[tensor], 0.0)
-        for r, tensor in zip(relevance, operation.outputs, strict=True)
-    ]
-    pulled = backend.vjp(operation, quotients)
-    return tuple(recording.values[tensor] * p for tensor, p in zip(operation.inputs, pulled, strict=True))

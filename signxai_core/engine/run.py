@@ -25,7 +25,8 @@ from signxai_core.engine.target import Seeds, Selection, seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
-from signxai_core.specs.rules import Exact, FunctionRule, LinearRule
+from signxai_core.specs.nonlinear import Exact
+from signxai_core.specs.rules import FunctionRule, LinearRule
 
 FloatArray = npt.NDArray[Any]
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import attrs
 
 from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.engine.roles import Facts, read
 from signxai_core.specs.composites import Position
 from signxai_core.specs.operations import function, kind
 
@@ -30,6 +31,16 @@ class Group:
     core: Operation
     pre: tuple[Operation, ...] = ()
     post: tuple[Operation, ...] = ()
+
+    def part(self, start: int, count: int) -> Group:
+        """Return some of the operations, one after the other, as a group: that with the core, or a single one."""
+        if count == len(self.operations):
+            return self
+        chosen = self.operations[start : start + count]
+        if self.core not in chosen:
+            return Group(chosen[0])
+        before = len(self.pre) - start
+        return Group(self.core, chosen[:before], chosen[before + 1 :])
 
     @functools.cached_property
     def operations(self) -> tuple[Operation, ...]:
@@ -59,21 +70,27 @@ class Structure:
         In the order of execution.
     positions
         ``first`` and ``last`` per group.
+    passed
+        Numbers of the groups on the way from the input to the first layers.
     producer, consumers
         Operations by tensor id.
     non_negative
         Ids of tensors that cannot hold negative numbers: whatever the input, or where it has none.
     rectified
         Id of the output of the ReLU that is the only one to read a tensor, by that tensor's id.
+    facts
+        What the tensors are made of, and the roles of operands.
     """
 
     recording: Recording
     groups: tuple[Group, ...]
     positions: tuple[frozenset[Position], ...]
+    passed: frozenset[int]
     producer: dict[int, Operation]
     consumers: dict[int, list[Operation]]
     non_negative: frozenset[int]
     rectified: dict[int, int]
+    facts: Facts
 
 
 def analyse(recording: Recording, *, non_negative: bool = False) -> Structure:
@@ -91,15 +108,19 @@ def _analysed(recording: Recording, *, non_negative: bool) -> Structure:
     for operation in operations:
         for tensor in dict.fromkeys(operation.inputs):
             consumers.setdefault(tensor, []).append(operation)
-    groups = _groups(recording, operations, producer, consumers)
+    facts = read(recording, operations, producer)
+    groups = _groups(recording, operations, producer, consumers, facts)
+    first, passed = _before_layers(recording, groups, facts)
     return Structure(
         attrs.evolve(recording, values={}, compiled=None, known={}),
         groups,
-        _positions(recording, groups),
+        _positions(groups, first),
+        frozenset(passed),
         producer,
         consumers,
         _non_negative(operations, {recording.input} if non_negative else set()),
         _rectified(recording, operations, consumers),
+        facts,
     )
 
 
@@ -157,9 +178,11 @@ def _groups(
     operations: Iterable[Operation],
     producer: dict[int, Operation],
     consumers: dict[int, list[Operation]],
+    facts: Facts,
 ) -> tuple[Group, ...]:
     operations = list(operations)
-    claimed: set[int] = set()
+    # What follows a normalisation within the sample belongs to it.
+    claimed = {op.index for op in operations if not facts.normalised.keys().isdisjoint(op.outputs)}
     post: dict[int, list[Operation]] = {}
     foldable = [op for op in operations if kind(op.kind).layer and op.channel_axis is not None]
     for core in foldable:
@@ -169,6 +192,7 @@ def _groups(
     for core in foldable:
         pre[core.index] = _chain_before(recording, core, producer, consumers, claimed)
         claimed.update(op.index for op in pre[core.index])
+    claimed = {op.index for chain in (*pre.values(), *post.values()) for op in chain}
     groups = [
         Group(op, tuple(pre.get(op.index, ())), tuple(post.get(op.index, ())))
         for op in operations
@@ -222,17 +246,28 @@ def _chain_before(
     return chain[::-1]
 
 
-def _positions(recording: Recording, groups: tuple[Group, ...]) -> tuple[frozenset[Position], ...]:
-    """Return which linear groups come first and last."""
+def _before_layers(recording: Recording, groups: tuple[Group, ...], facts: Facts) -> tuple[set[int], set[int]]:
+    """Return which groups are the first layers, and which lie on the way there and may be passed."""
     reached = {recording.input}
     first: set[int] = set()
+    passed: set[int] = set()
     for index, group in enumerate(groups):
+        source = next((facts.normalised[one] for one in group.outputs if one in facts.normalised), None)
+        if source in reached:
+            passed.add(index)
+            reached.update(group.outputs)
         if reached.isdisjoint(group.inputs):
             continue
         if kind(group.core.kind).layer:
             first.add(index)
         elif kind(group.core.kind).before_first:
+            passed.add(index)
             reached.update(group.outputs)
+    return first, passed
+
+
+def _positions(groups: tuple[Group, ...], first: set[int]) -> tuple[frozenset[Position], ...]:
+    """Return which groups of a layer come first and last."""
     followed: set[int] = set()
     last: set[int] = set()
     for index, group in reversed(list(enumerate(groups))):

@@ -10,25 +10,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeGuard
 
 import attrs
 
 from signxai_core.engine.backend import Array, Backend, Operation, Released
 from signxai_core.engine.function import propagate_function
 from signxai_core.engine.linear import Linear
-from signxai_core.engine.plan import Assignment, Linearised, StepRule
-from signxai_core.engine.propagate import (
-    Job,
-    propagate_exact,
-    propagate_linearised,
-    propagate_normalisation,
-    propagate_rules,
-)
+from signxai_core.engine.local import Place, propagate
+from signxai_core.engine.plan import Assignment, HandOn, Step, receivers, seen
+from signxai_core.engine.propagate import Job, propagate_rules
 from signxai_core.engine.streams import Stream, batched
 from signxai_core.engine.structure import Group, Structure, is_heavy
 from signxai_core.engine.ties import reads_rectified, untied
-from signxai_core.specs.rules import Exact, FunctionRule, LinearRule, NormalisationRule, Pass, Rule, Term
+from signxai_core.specs.nonlinear import AnyRule
+from signxai_core.specs.operations import kind
+from signxai_core.specs.rules import FunctionRule, LinearRule, Rule, Term
 
 
 def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array | None = None) -> tuple[Array, ...]:
@@ -37,19 +33,20 @@ def _linear(linear: Linear, rule: LinearRule, relevance: Array, rectified: Array
     return propagate_rules(linear, [Job(rule, relevance, rectified)])[0]
 
 
-def _uses(steps: list[tuple[Stream, tuple[StepRule, ...]]]) -> Counter[Term]:
+def _uses(steps: list[tuple[Stream, Step]]) -> Counter[Term]:
     """Sort steps, so that what a rule computes is shared at once, and return how often a term will be used."""
     if len(steps) == 1:
         return Counter()
-    order = {rules: place for place, (_, rules) in enumerate(reversed(steps))}
+    order = {parts: place for place, (_, parts) in enumerate(reversed(steps))}
     steps.sort(key=lambda step: order[step[1]])
-    rules = [rule for _, (rule, *_) in steps if isinstance(rule, Rule)]
+    rules = [part.rule for _, parts in steps for part in parts if isinstance(part.rule, Rule)]
     return Counter(term for rule in rules for term in {term for share in rule.shares for term in share.terms})
 
 
-def _is_job(rules: tuple[StepRule, ...]) -> TypeGuard[tuple[Rule]]:
-    """Return whether a group is taken in one step, by a rule that is a value."""
-    return len(rules) == 1 and isinstance(rules[0], Rule)
+def _job(step: Step) -> Rule | None:
+    """Return the rule where a group is taken in one part, by a rule that is a value."""
+    rule = step[0].rule if len(step) == 1 else None
+    return rule if isinstance(rule, Rule) else None
 
 
 @attrs.define(eq=False)
@@ -138,7 +135,7 @@ class Walk:
             return
         steps = [assignment.steps[position] for assignment in self.assignments]
         unread = [z] if is_tied and all(reads_rectified(step) for step in steps) else []
-        inside = group.post and all(len(step) == 1 for step in steps)
+        inside = group.post and all(not step or step[-1].count > len(group.post) for step in steps)
         if inside:
             unread += [tensor for operation in (group.core, *group.post[:-1]) for tensor in operation.outputs]
         self._release(group.post if inside else (), unread)
@@ -164,9 +161,9 @@ class Walk:
         """Return the streams at the output; parameters as in :meth:`run`."""
         output = self.structure.recording.output
         by_kind: dict[str, list[int]] = {}
-        for index, kind in enumerate(kinds):
-            by_kind.setdefault(kind, []).append(index)
-        return [Stream(tuple(members), {output: seeds[kind]}) for kind, members in by_kind.items()]
+        for index, seed in enumerate(kinds):
+            by_kind.setdefault(seed, []).append(index)
+        return [Stream(tuple(members), {output: seeds[seed]}) for seed, members in by_kind.items()]
 
     def finish(self, streams: Sequence[Stream]) -> None:
         """Capture what has arrived at the input."""
@@ -186,9 +183,9 @@ class Walk:
         """Take streams through one group of operations."""
         group = self.structure.groups[position]
         visited = [stream for stream in streams if stream.relevance.keys().isdisjoint(group.outputs)]
-        steps: list[tuple[Stream, tuple[StepRule, ...]]] = []
+        steps: list[tuple[Stream, Step]] = []
         for stream in streams:
-            by_rules: dict[tuple[StepRule, ...], list[int]] = {}
+            by_rules: dict[Step, list[int]] = {}
             if not stream.relevance.keys().isdisjoint(group.outputs):
                 for member in stream.members:
                     by_rules.setdefault(self.assignments[member].steps[position], []).append(member)
@@ -197,7 +194,7 @@ class Walk:
                 steps.append((Stream(tuple(members), dict(stream.relevance)) if split else stream, rules))
         linear = Linear(self.backend, self.structure, group, uses=_uses(steps))
         together = len(steps) > 1 and is_heavy(self.structure.recording, group)
-        jobs = {stream: rules[0] for stream, rules in steps if _is_job(rules)} if together else {}
+        jobs = {stream: rule for stream, step in steps if (rule := _job(step)) is not None} if together else {}
         if jobs:
             self._together(jobs, group, linear)
         for stream, rules in steps:
@@ -214,17 +211,23 @@ class Walk:
         for stream, relevances in zip(rules, propagate_rules(linear, jobs), strict=True):
             self._give(stream, group.inputs, relevances, are_own=linear.makes_arrays)
 
-    def _step(self, stream: Stream, group: Group, rules: tuple[StepRule, ...], linear: Linear) -> None:
-        if len(rules) == 1 and isinstance(rules[0], (Rule, FunctionRule)):
-            relevance = self._take(stream, group.outputs)[0]
-            relevances = _linear(linear, rules[0], relevance, self._rectified(stream, group.outputs[0]))
-            is_value = isinstance(rules[0], Rule)  # what a function returns may be anything
-            self._give(stream, group.inputs, relevances, are_own=is_value and linear.makes_arrays)
-            return
-        for operation, rule in zip(reversed(group.operations), reversed(rules), strict=True):
-            arrived = self._take(stream, operation.outputs)
-            if any(relevance is not None for relevance in arrived):
-                self._give(stream, operation.inputs, self._through(operation, rule, arrived, group, linear))
+    def _step(self, stream: Stream, group: Group, step: Step, linear: Linear) -> None:
+        """Take a stream through a group, from its last operation to its first."""
+        end = len(group.operations)
+        for part in reversed(step):
+            start, rule = end - part.count, part.rule
+            inner = group.part(start, part.count)
+            arrived = self._take(stream, inner.outputs)
+            end = start
+            if all(relevance is None for relevance in arrived):
+                continue
+            if isinstance(rule, LinearRule) and (part.count > 1 or kind(inner.core.kind).linear):
+                alone = linear if inner is group else Linear(self.backend, self.structure, inner)
+                relevances = _linear(alone, rule, arrived[0], self._rectified(stream, inner.outputs[0]))
+                is_value = isinstance(rule, Rule)  # what a function returns may be anything
+                self._give(stream, inner.inputs, relevances, are_own=is_value and alone.makes_arrays)
+            else:
+                self._through(stream, inner.core, rule, arrived)
 
     def _rectified(self, stream: Stream, tensor: int) -> Array | None:
         """Return what a ReLU made of a tensor, if the tensor's relevance is 0 where that is 0."""
@@ -233,25 +236,14 @@ class Walk:
             return None
         return self.structure.recording.values[output]
 
-    def _through(
-        self,
-        operation: Operation,
-        rule: StepRule,
-        relevances: Sequence[Array | None],
-        group: Group,
-        linear: Linear,
-    ) -> tuple[Array, ...]:
-        recording = self.structure.recording
-        if isinstance(rule, Exact):
-            return propagate_exact(self.backend, operation, rule, relevances)
-        if isinstance(rule, Linearised):
-            return propagate_linearised(self.backend, recording, operation, relevances)
-        if isinstance(rule, Pass):
-            return (relevances[0],)
-        if isinstance(rule, NormalisationRule):
-            return (propagate_normalisation(self.backend, recording, operation, rule, relevances[0]),)
-        alone = linear if group.operations == (operation,) else Linear(self.backend, self.structure, Group(operation))
-        return _linear(alone, rule, relevances[0])
+    def _through(self, stream: Stream, operation: Operation, rule: AnyRule, relevances: Sequence[Array | None]) -> None:
+        """Take a stream through one operation by a rule that is not a linear one's."""
+        place = Place(self.backend, self.structure, seen(self.structure, operation, rule), tuple(relevances))
+        handed = propagate(place, rule)
+        tensors = (rule.tensor,) if isinstance(rule, HandOn) else place.operation.inputs
+        receiving = receivers(self.structure, operation, rule)
+        pairs = [(tensor, one) for tensor, one in zip(tensors, handed, strict=True) if tensor in receiving]
+        self._give(stream, [tensor for tensor, _ in pairs], [one for _, one in pairs])
 
     def _take(self, stream: Stream, tensors: Sequence[int]) -> list[Array | None]:
         """Remove and return the relevance of tensors; all their consumers have been visited."""

@@ -12,7 +12,8 @@ from signxai_core.registry.manager import Owned, Problem, Registry
 from signxai_core.specs.composites import Composite
 from signxai_core.specs.conventions import TEXTBOOK
 from signxai_core.specs.methods import MethodSpec
-from signxai_core.specs.rules import AnyRule, LinearRule
+from signxai_core.specs.nonlinear import AnyRule
+from signxai_core.specs.rules import LinearRule
 
 #: What a word's factory returns, by role.
 _RETURNS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
@@ -35,7 +36,7 @@ def check(found: Registry) -> tuple[Problem, ...]:
 
 def _problems(found: Registry) -> Iterator[Problem]:
     for name, owned in found.rules.items():
-        yield from _tried(f"rule {name!r}", owned, dict(owned.entry.example), get_args(AnyRule))
+        yield from _tried(f"rule {name!r}", owned, dict(owned.entry.example), (AnyRule,))
     for text, owned in found.words.items():
         yield from _tried(f"word {text!r}", owned, {"convention": TEXTBOOK}, _RETURNS[owned.entry.role])
     for name, owned in found.composites.items():

@@ -29,15 +29,12 @@ from signxai_core.specs.methods import (
     Seed,
     Smooth,
 )
+from signxai_core.specs.nonlinear import AnyRule, Exact, NormalisationRule, Pass, Shared, SoftmaxRule, Stop
 from signxai_core.specs.operations import KINDS, UNWEIGHTED, WEIGHTED, FunctionRow, Kind, KindRow
 from signxai_core.specs.rules import (
-    AnyRule,
-    Exact,
     FunctionRule,
     Gate,
     LinearRule,
-    NormalisationRule,
-    Pass,
     Rule,
     Share,
     Stabiliser,
@@ -90,10 +87,13 @@ __all__ = [
     "Sampling",
     "Seed",
     "Share",
+    "Shared",
     "Sign",
     "Smooth",
+    "SoftmaxRule",
     "Square",
     "Stabiliser",
+    "Stop",
     "Term",
     "Value",
     "WeightCell",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import attrs
 
-from signxai_core.specs.operations import KINDS, Kind
-from signxai_core.specs.rules import AnyRule
+from signxai_core.specs.nonlinear import AnyRule
+from signxai_core.specs.operations import Kind
 from signxai_core.specs.texts import listed
 
 Position = Literal["first", "last"]
@@ -23,12 +23,6 @@ def _to_functions(functions: Iterable[str] | None) -> frozenset[str] | None:
     return None if functions is None else frozenset(listed("functions", functions))
 
 
-def _known_kinds(_: object, __: attrs.Attribute[Any], kinds: frozenset[Kind] | None) -> None:
-    unknown = sorted(set(kinds or ()) - set(KINDS))
-    if unknown:
-        raise ValueError(f"unknown operation kind {unknown[0]!r}; known kinds: {', '.join(KINDS)}")
-
-
 @attrs.frozen(kw_only=True)
 class Where:
     """A condition on an operation; every part that is given must hold.
@@ -36,7 +30,7 @@ class Where:
     Parameters
     ----------
     kinds
-        Kinds of operation (:data:`KINDS`).
+        Kinds of operation (:data:`~signxai_core.specs.operations.KINDS`, and those of plugins).
     functions
         Names of functions, as the recording prints them (``"relu"``).
     position
@@ -46,7 +40,7 @@ class Where:
         Glob on the path of the layer in which the operation ran (``"features.*"``).
     """
 
-    kinds: frozenset[Kind] | None = attrs.field(default=None, converter=_to_kinds, validator=_known_kinds)
+    kinds: frozenset[Kind] | None = attrs.field(default=None, converter=_to_kinds)
     functions: frozenset[str] | None = attrs.field(default=None, converter=_to_functions)
     position: Position | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.in_(("first", "last")))
@@ -70,12 +64,17 @@ class Where:
         return " ".join(part for part in parts if part) or "everything"
 
 
+def _is_rule(_: object, __: attrs.Attribute[AnyRule], rule: object) -> None:
+    if not isinstance(rule, AnyRule) or isinstance(rule, type):
+        raise TypeError(f"a rule answers name, conserves, formula() and misfit(operation, shapes); got {rule!r}")
+
+
 @attrs.frozen
 class Entry:
     """One line of a composite."""
 
     where: Where = attrs.field(validator=attrs.validators.instance_of(Where))
-    rule: AnyRule = attrs.field(validator=attrs.validators.instance_of(get_args(AnyRule)))
+    rule: AnyRule = attrs.field(validator=_is_rule)
 
 
 def _entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:

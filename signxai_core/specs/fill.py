@@ -10,7 +10,8 @@ import attrs
 from signxai_core.specs.cells import Bound, Cell, Sign
 from signxai_core.specs.composites import Composite, Entry
 from signxai_core.specs.methods import MethodSpec
-from signxai_core.specs.rules import AnyRule, FunctionRule, Rule, Share, Term
+from signxai_core.specs.nonlinear import AnyRule
+from signxai_core.specs.rules import FunctionRule, Rule, Share, Term
 from signxai_core.specs.values import ArrayValue, Missing, Value
 
 

@@ -89,6 +89,10 @@ class FunctionRow:
         A function of each number that never falls: behind a head, the class with the largest output stays that.
     in_order
         A shape operation that keeps all numbers and their order.
+    identity
+        Its output holds the numbers of its input, in their places.
+    scales
+        Of the kind ``scaling``, it multiplies and adds nothing.
     """
 
     name: str
@@ -99,6 +103,8 @@ class FunctionRow:
     head: bool = False
     increasing: bool = False
     in_order: bool = False
+    identity: bool = False
+    scales: bool = False
 
 
 @attrs.frozen
@@ -211,7 +217,7 @@ _KIND_ROWS: Final = (
         keeps_sign=True,
         keeps_gate=True,
     ),
-    KindRow(name="step", meaning="a piecewise constant function: sign, floor, comparison"),
+    KindRow(name="step", meaning="a piecewise constant function: sign, floor, comparison", elementwise=True),
     KindRow(name="other", meaning="what is in no table"),
 )
 
@@ -251,10 +257,15 @@ def _function_rows() -> Iterator[FunctionRow]:
         "reciprocal sin cos tan asin acos atan sinh cosh asinh acosh atanh sinc"
     )
     known |= {name: FunctionRow(name=name, kind="activation") for name in names.split()}
-    for name in _INCREASING.split():
-        known[name] = attrs.evolve(known.get(name, FunctionRow(name=name)), increasing=True)
+    for fact, those in (
+        ("increasing", _INCREASING),
+        ("in_order", _IN_ORDER),
+        ("identity", "to clone contiguous identity alias positive"),
+        ("scales", "mul div neg"),
+    ):
+        for name in those.split():
+            known[name] = attrs.evolve(known.get(name, FunctionRow(name=name)), **{fact: True})
     yield from known.values()
-    yield from (FunctionRow(name=name, in_order=True) for name in _IN_ORDER.split())
 
 
 #: What an unknown function is.

@@ -9,9 +9,8 @@ For a linear operation ``z = f(x; W, b)`` with output relevance ``R`` a :class:`
 default ``times`` is the term's own ``x_cell(x)``. The share weights must sum to 1 on each side of
 the gate: that is the one invariant of every rule, ours and users'.
 
-:class:`FunctionRule` is the way out where the formula does not suffice. :class:`Pass`,
-:class:`Exact` and :class:`NormalisationRule` say what happens at operations that are not linear in
-this sense.
+:class:`FunctionRule` is the way out where the formula does not suffice. What happens at operations
+that are not linear in this sense stands in :mod:`signxai_core.specs.nonlinear`.
 """
 
 from __future__ import annotations
@@ -26,14 +25,11 @@ import attrs
 
 from signxai_core.errors import PluginError
 from signxai_core.specs.cells import Bound, Cell, Constant, Mix, Sign, Square, WeightCell
+from signxai_core.specs.nonlinear import Described, Shapes, non_negative
+from signxai_core.specs.operations import kind
 from signxai_core.specs.texts import listed
 
 Gate = Literal["all", "positive", "negative"]
-
-
-def _non_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{attribute.name} must be a finite number >= 0, got {value!r}")
 
 
 @attrs.frozen(cache_hash=True)
@@ -78,7 +74,7 @@ class Stabiliser:
     Where the denominator is still 0, the quotient is 0.
     """
 
-    epsilon: float = attrs.field(default=0.0, converter=float, validator=_non_negative)
+    epsilon: float = attrs.field(default=0.0, converter=float, validator=non_negative)
     scale: Literal["absolute", "std", "relative"] = attrs.field(
         default="absolute", validator=attrs.validators.in_(("absolute", "std", "relative"))
     )
@@ -161,6 +157,21 @@ class Rule:
         exact = self.stabiliser.epsilon == 0 or self.stabiliser.scale == "relative"
         return no_bias and exact and self.times is None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it shares out by contributions alone: the z and epsilon rules."""
+        terms = [term for share in self.shares for term in share.terms]
+        return self.times is None and all(term.x == term.weight == Mix(1, 1) for term in terms)
+
+    def misfit(self, operation: Described, shapes: Shapes) -> str:
+        """Return why the rule cannot be applied to an operation, or nothing."""
+        if not kind(operation.kind).linear:
+            return _not_linear(operation)
+        if self.stabiliser.scale == "std" and len(operation.inputs) > 1:
+            inputs = len(operation.inputs)
+            return f"there is no one input to take the deviation of, but {inputs}; use another stabiliser"
+        return ""
+
     def formula(self) -> str:
         """Return the rule as mathematics, one line per share."""
         lines = []
@@ -176,6 +187,10 @@ class Rule:
                 f"z = {z.removeprefix('+ ')}"
             )
         return "R_in = " + "\n     + ".join(lines)
+
+
+def _not_linear(operation: Described) -> str:
+    return f"it is for linear operations, and this one is of kind {operation.kind!r}; give it a rule for that kind"
 
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -218,71 +233,19 @@ class FunctionRule:
             raise PluginError(f"the rule {self.name!r} is the function {self.path!r}: {error}") from error
         return function
 
+    @property
+    def conserves(self) -> bool:
+        """Not known, so no."""
+        return False
+
+    def misfit(self, operation: Described, shapes: Shapes) -> str:
+        """Return nothing: a function may be applied to any operation."""
+        return ""
+
     def formula(self) -> str:
         """Return the rule as mathematics, as far as it is known."""
         parameters = "".join(f", {key}={value:g}" for key, value in self.parameters)
         return f"R_in = {self.path}(x, z, R{parameters})"
 
 
-@attrs.frozen(cache_hash=True)
-class Pass:
-    """Relevance goes through unchanged: activations, dropout at inference."""
-
-    @property
-    def name(self) -> str:
-        """Short text for tables."""
-        return "pass"
-
-    def formula(self) -> str:
-        """Return the rule as mathematics."""
-        return "R_in = R"
-
-
-@attrs.frozen(cache_hash=True)
-class Exact:
-    """The exact vector-Jacobian product: shape operations, max-pooling, and the gradient family.
-
-    Parameters
-    ----------
-    clip
-        Clip what comes in from above at 0 (guided backpropagation, Springenberg et al. 2015, and
-        the deconvnet, Zeiler & Fergus 2014).
-    mask
-        Multiply by the operation's own derivative; the deconvnet leaves that out at ReLUs.
-    """
-
-    clip: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
-    mask: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
-
-    @property
-    def name(self) -> str:
-        """Short text for tables."""
-        return f"{'clip, then ' if self.clip else ''}{'exact' if self.mask else 'unmasked'} VJP"
-
-    def formula(self) -> str:
-        """Return the rule as mathematics."""
-        g = "max(g, 0)" if self.clip else "g"
-        return f"g_in = Jᵀ {g}" if self.mask else f"g_in = {g}"
-
-
-@attrs.frozen(cache_hash=True)
-class NormalisationRule:
-    """Batch-normalisation as iNNvestigate and signxai 1.x treat it, not folded.
-
-    ``R_in = x·(y − beta)·R / stabilised((x − mean)·y)`` with ``stabilised(d) = d + s(d)·epsilon``.
-    """
-
-    epsilon: float = attrs.field(default=1e-7, converter=float, validator=_non_negative)
-
-    @property
-    def name(self) -> str:
-        """Short text for tables."""
-        return "reference batch-norm"
-
-    def formula(self) -> str:
-        """Return the rule as mathematics."""
-        return f"R_in = x·(y − β)·R / (d + s(d)·{self.epsilon:g}),  d = (x − mean)·y"
-
-
 LinearRule = Rule | FunctionRule
-AnyRule = Rule | FunctionRule | Pass | Exact | NormalisationRule

@@ -9,14 +9,17 @@ import attrs
 import numpy as np
 
 from signxai_core.errors import PlanError
+from signxai_core.specs.cells import Mix
 from signxai_core.specs.composites import Composite, Position
-from signxai_core.specs.rules import AnyRule, Exact, FunctionRule, LinearRule, Rule
+from signxai_core.specs.nonlinear import AnyRule, Exact, Pass
+from signxai_core.specs.rules import FunctionRule, LinearRule, Rule
 from signxai_core.testing.linear import Indices, Linear, affine, index_map, linear
 from signxai_core.testing.network import INPUT, Network
-from signxai_core.testing.nodes import BatchNorm, Conv, ConvTranspose, Dense, Node, Scaling, Shape
-from signxai_core.testing.structure import Concat, Dropout, Flatten, Pad, Reshape
+from signxai_core.testing.nodes import Activation, BatchNorm, Conv, ConvTranspose, Dense, Node, Scaling, Shape
+from signxai_core.testing.structure import Add, Concat, Dropout, Flatten, Pad, Reshape
 
 _WITH_WEIGHTS = (Dense, Conv, ConvTranspose)
+_AFFINE = (Scaling, BatchNorm)
 #: What may lie between the input and a first linear operation.
 _TRANSPARENT = (Flatten, Reshape, Concat, Dropout, Pad, Scaling, BatchNorm)
 
@@ -95,9 +98,44 @@ def _sources(network: Network) -> Mapping[str, Indices]:
     return sources
 
 
-def _rule(node: Node, composite: Composite, positions: frozenset[Position]) -> AnyRule:
+def _on_the_way(network: Network) -> frozenset[str]:
+    """Return the batch-normalisations and scalings between the input and the first linear operations."""
+    reached = {INPUT}
+    for node in network.nodes:
+        if reached.intersection(node.inputs) and isinstance(node, _TRANSPARENT):
+            reached.add(node.name)
+    return frozenset(node.name for node in network.nodes if node.name in reached and isinstance(node, _AFFINE))
+
+
+def _asks_for_its_input(rule: AnyRule) -> bool:
+    """Return whether a rule is more than a share of contributions, so that its input is not to be scaled before."""
+    if not isinstance(rule, Rule):
+        return False
+    keep = Mix(1, 1)
+    kept = all(term.x == keep and term.weight == keep for share in rule.shares for term in share.terms)
+    return rule.times is not None or not kept
+
+
+def _of_one_tensor(network: Network) -> Mapping[str, str]:
+    """Return the sums that are elementwise functions of one tensor, and that tensor."""
+    made_of: dict[str, list[str]] = {INPUT: [INPUT]}
+    found = {}
+    for node in network.nodes:
+        made_of[node.name] = [node.name]
+        if isinstance(node, (Activation, Dropout, *_AFFINE)):
+            made_of[node.name] += made_of[node.inputs[0]]
+        elif isinstance(node, Add):
+            common = [name for name in made_of[node.inputs[0]] if all(name in made_of[one] for one in node.inputs)]
+            if common:
+                found[node.name] = common[0]
+                made_of[node.name] += made_of[common[0]]
+    return found
+
+
+def _rule(node: Node, composite: Composite, positions: frozenset[Position], *, pointwise: bool = False) -> AnyRule:
+    kind = "activation" if pointwise else node.kind
     for entry in composite.entries:
-        if entry.where.matches(kind=node.kind, function=node.function, positions=positions, path=node.layer):
+        if entry.where.matches(kind=kind, function=node.function, positions=positions, path=node.layer):
             return entry.rule
     if node.kind in ("shape", "max_pooling", "dropout"):
         return Exact()
@@ -158,9 +196,8 @@ class _Folded:
     after: tuple[Node, ...] = ()
 
 
-def _folds(network: Network, folding: Sequence[Node]) -> Mapping[str, _Folded]:
-    """Return what is folded into which node; an operation behind has precedence over one before."""
-    taken: frozenset[str] = frozenset()
+def _folds(network: Network, folding: Sequence[Node], taken: frozenset[str]) -> Mapping[str, _Folded]:
+    """Return what is folded into which node, save ``taken``; an operation behind has precedence over one before."""
     behind: dict[str, list[Node]] = {}
     for node in folding:
         behind[node.name] = _after(network, node, taken)
@@ -184,6 +221,25 @@ def _operation(network: Network, node: Node, fold: _Folded) -> tuple[tuple[str, 
         for member in (one for one in fold.after if isinstance(one, (BatchNorm, Scaling))):
             operation = operation.followed_by(*affine(member, network.shapes[member.name]))
     return inputs, output, operation
+
+
+def _passed(
+    network: Network,
+    composite: Composite,
+    positions: Mapping[str, frozenset[Position]],
+    input_layer: LinearRule | None,
+) -> frozenset[str]:
+    """Return what hands relevance on unchanged, in front of first operations whose rule is about their own input."""
+    positional = Composite(tuple(entry for entry in composite.entries if entry.where.position == "first"))
+    for node in network.nodes:
+        if "first" not in positions[node.name]:
+            continue
+        own = input_layer
+        if own is None and _rule(node, composite, positions[node.name]) in [e.rule for e in positional.entries]:
+            own = _rule(node, composite, positions[node.name])  # type: ignore[assignment]
+        if own is not None and _asks_for_its_input(own):
+            return _on_the_way(network)
+    return frozenset()
 
 
 def plan(network: Network, composite: Composite, input_layer: LinearRule | None = None) -> Planned:
@@ -210,15 +266,21 @@ def plan(network: Network, composite: Composite, input_layer: LinearRule | None 
     if input_layer is not None:
         rules.update(dict.fromkeys(first, input_layer))
     folding = [n for n in weighted if composite.fold_normalisation and isinstance(rules[n.name], (Rule, FunctionRule))]
-    folds = _folds(network, folding)
+    passed = _passed(network, composite, positions, input_layer)
+    folds = _folds(network, folding, passed)
     inside = {member.name for fold in folds.values() for member in (*fold.before, *fold.after)}
-    sources = _sources(network)
+    sources, pointwise = _sources(network), _of_one_tensor(network)
     operations = []
     for node in network.nodes:
         if node.name in inside:
             continue
         rule = rules[node.name] if node.name in rules else _rule(node, composite, positions[node.name])
         inputs, output, operation = _operation(network, node, folds.get(node.name, _Folded()))
+        if node.name in passed:
+            rule = Pass()
+        elif node.name in pointwise:
+            rule = _rule(node, composite, positions[node.name], pointwise=True)
+            inputs = node.inputs if isinstance(rule, Exact) else (pointwise[node.name],)
         source = sources.get(inputs[0]) if len(inputs) == 1 else None
         operations.append(Operation(node, inputs, output, rule, operation, positions[node.name], source))
     return Planned(network, tuple(operations))

@@ -37,7 +37,7 @@ from signxai_core.errors import InputShapeError, PlanError, TargetError
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Control, Integrate, MethodSpec, Seed, Smooth
-from signxai_core.specs.rules import Exact
+from signxai_core.specs.nonlinear import Exact
 from signxai_core.specs.values import ArrayValue, Missing, Value
 from signxai_core.testing.cam import activation_name, class_activation
 from signxai_core.testing.composed import COMPOSED

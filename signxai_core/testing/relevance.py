@@ -12,7 +12,8 @@ import numpy as np
 
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import Bound, Cell, Mix, Sign
-from signxai_core.specs.rules import Exact, FunctionRule, NormalisationRule, Pass, Rule, Share, Stabiliser
+from signxai_core.specs.nonlinear import Exact, NormalisationRule, Pass, SoftmaxRule, Stop
+from signxai_core.specs.rules import FunctionRule, Rule, Share, Stabiliser
 from signxai_core.specs.values import ArrayValue, Missing, Value
 from signxai_core.testing import nonlinear
 from signxai_core.testing.composed import COMPOSED, jacobians
@@ -20,6 +21,7 @@ from signxai_core.testing.functions import by_function
 from signxai_core.testing.linear import Linear, map_values
 from signxai_core.testing.nodes import Array, BatchNorm, Scaling, Shape
 from signxai_core.testing.planning import Operation
+from signxai_core.testing.structure import Softmax
 
 
 @attrs.frozen(eq=False)
@@ -177,15 +179,29 @@ def _unchanged(place: Place, above: Array) -> Array:
     return above
 
 
+def _softmax(rule: SoftmaxRule, place: Place, above: Array) -> Array:
+    """Return ``x_i (R_i − s_i Σ_j R_j)`` of a vector."""
+    if not isinstance(place.operation.node, Softmax):
+        raise PlanError(f"{rule!r} is for softmax, got {place.operation.node!r}")
+    powers = [math.exp(float(v) - float(place.x.max())) for v in place.x]
+    total, arriving = math.fsum(powers), math.fsum(float(r) for r in above)
+    pairs = zip(place.x, above, powers, strict=True)
+    return np.array([float(x) * (float(r) - power / total * arriving) for x, r, power in pairs])
+
+
 def propagate(place: Place, above: Array) -> Array:
     """Return the relevance of the operation's input, from that of its output; both flat."""
     rule = place.operation.rule
-    if isinstance(rule, Pass):
-        return _unchanged(place, above)
+    if isinstance(rule, (Pass, Stop)):
+        return _unchanged(place, above) * isinstance(rule, Pass)
     if isinstance(rule, Exact):
         return _exact(rule, place, above)
     if isinstance(rule, NormalisationRule):
         return _normalisation(rule, place, above)
     if isinstance(rule, FunctionRule):
         return by_function(rule, place.linear, place.x, above, place.shapes, place.output_shape)
-    return by_rule(rule, place, above)
+    if isinstance(rule, Rule):
+        return by_rule(rule, place, above)
+    if isinstance(rule, SoftmaxRule):
+        return _softmax(rule, place, above)
+    raise PlanError(f"the reference does not know rules of the class {type(rule).__name__}, such as {rule!r}")

@@ -11,11 +11,11 @@ import zennit.attribution
 from torch import nn
 
 from signxai_core.engine.backend import Operation
-from signxai_core.engine.plan import Assignment, Linearised, Query, StepRule, resolve
+from signxai_core.engine.plan import Assignment, Linearised, Query, resolve
 from signxai_core.engine.run import Run
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import ModelError
-from signxai_core.specs import Constant, Exact, MethodSpec, Mix, Rule, Square
+from signxai_core.specs import AnyRule, Constant, Exact, MethodSpec, Mix, Rule, Square
 from signxai_torch.zennit_bridge.limits import CANNOT
 from signxai_torch.zennit_bridge.modules import described
 from signxai_torch.zennit_bridge.writing import MethodComposite, to_zennit
@@ -52,11 +52,13 @@ def _obstacles(
     composite.register(model)  # finds the positions and checks the batch-normalisation
     composite.remove()
     for group, step in zip(structure.groups, assignment.steps, strict=True):
-        if len(step) == 1 and isinstance(step[0], Rule):
-            yield from _around(group, step[0])
-            pairs: list[tuple[Operation, StepRule]] = [(group.core, step[0])]
+        whole = step[0].rule if len(step) == 1 else None
+        if isinstance(whole, Rule):
+            yield from _around(group, whole)
+            pairs: list[tuple[Operation, AnyRule]] = [(group.core, whole)]
         else:
-            pairs = list(zip(group.operations, step, strict=True))
+            rules = [part.rule for part in step for _ in range(part.count)]
+            pairs = list(zip(group.operations, rules, strict=False))
         for operation, rule in pairs:
             if rule == Exact():
                 continue

@@ -14,7 +14,8 @@ from signxai_core.errors import InputShapeError, InputTypeError, InputValueError
 from signxai_core.specs.cells import KEEP
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Integrate, MethodSpec, Smooth
-from signxai_core.specs.rules import Exact, Rule, Share, Stabiliser, Term
+from signxai_core.specs.nonlinear import Exact
+from signxai_core.specs.rules import Rule, Share, Stabiliser, Term
 from signxai_core.testing import network as net
 from signxai_core.testing.conformance.probes import PROBES, Probe
 from signxai_core.testing.conformance.rules import method

@@ -15,18 +15,9 @@ from signxai_core.registry import registry
 from signxai_core.specs.cells import KEEP, Mix
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import MethodSpec
+from signxai_core.specs.nonlinear import AnyRule, Exact, NormalisationRule, Pass, Shared, SoftmaxRule, Stop
 from signxai_core.specs.operations import KINDS, UNWEIGHTED, WEIGHTED, Kind
-from signxai_core.specs.rules import (
-    AnyRule,
-    Exact,
-    FunctionRule,
-    NormalisationRule,
-    Pass,
-    Rule,
-    Share,
-    Stabiliser,
-    Term,
-)
+from signxai_core.specs.rules import FunctionRule, Rule, Share, Stabiliser, Term
 from signxai_core.testing.conformance.probes import PROBE, Probe
 from signxai_core.testing.conformance.recording import OPTIONAL
 from signxai_core.testing.conformance.subject import DisagreementError, Subject, same
@@ -84,6 +75,9 @@ FAMILIES: Final[Mapping[str, Callable[[AnyRule], bool]]] = MappingProxyType(
         "replaces the weights": _replaces_weights,
         "std": lambda rule: isinstance(rule, Rule) and rule.stabiliser.scale == "std",
         "keeps the shape": lambda rule: isinstance(rule, Pass) or (isinstance(rule, Exact) and not rule.mask),
+        "shares": lambda rule: isinstance(rule, Shared),
+        "softmax": lambda rule: isinstance(rule, SoftmaxRule),
+        "stop": lambda rule: isinstance(rule, Stop),
         "batch-normalisation": lambda rule: isinstance(rule, NormalisationRule),
     }
 )
@@ -94,6 +88,13 @@ REFUSALS: Final = (
         kinds=frozenset(KINDS) - WEIGHTED - UNWEIGHTED,
         why="the formula is of linear operations",
     ),
+    Refusal(
+        rules="shares",
+        kinds=frozenset(KINDS) - {"product", "quotient", "matrix_product"},
+        why="one operand has nothing to share",
+    ),
+    Refusal(rules="softmax", kinds=frozenset(KINDS) - {"softmax"}, why="the formula is of softmax"),
+    Refusal(rules="stop", why="no relevance would arrive at the input"),
     Refusal(rules="replaces the weights", kinds=UNWEIGHTED, why="there are no weights"),
     Refusal(rules="std", kinds=frozenset({"sum"}), why="there is no one input to take the deviation of"),
     Refusal(rules="keeps the shape", changes_shape=True, why="relevance cannot stay as it is"),

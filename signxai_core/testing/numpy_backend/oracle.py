@@ -31,7 +31,7 @@ class ReferenceExecutor:
         if run.selection.function is not None:
             yield "a function as target: the reference explains classes"
         for assignment in run.assign(raw_of(spec, run.seed), run.clean).values():
-            if any(isinstance(rule, Linearised) for step in assignment.steps for rule in step):
+            if any(isinstance(part.rule, Linearised) for step in assignment.steps for part in step):
                 yield "an operation without a rule: the reference does not linearise"
 
     def relevance(self, run: Run, spec: MethodSpec) -> npt.NDArray[Any]:

@@ -104,7 +104,8 @@ def steps(node: net.Node, before: Shape, after: Shape) -> Iterator[Step]:
         yield Step(layer=linear.zero_pad(node), kind=node.kind, function=node.function, padding=True)
     else:
         layer = _PLAIN[node.__class__](node, before, after)
-        yield Step(layer=layer, kind=node.kind, function=node.function)
+        attributes = {"axis": rank - 1} if node.kind == "softmax" else {}
+        yield Step(layer=layer, kind=node.kind, function=node.function, attributes=attributes)
 
 
 def output_of(layer: Layer, parameters: Mapping[str, Array], inputs: Sequence[Array]) -> Array:
