@@ -11,12 +11,12 @@ The function is registered like any rule: by a factory that returns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
-from signxai_core.errors import PluginError
+from signxai_core.errors import PlanError, PluginError, SignxaiError
 from signxai_core.specs.cells import KEEP, WeightCell
 from signxai_core.specs.rules import FunctionRule
 
@@ -69,33 +69,69 @@ class Bias(Protocol):
         """Return the bias with a cell applied; zeros where there is none."""
 
 
+def _not_linear(*_: Any, **__: Any) -> Any:
+    raise PlanError(
+        "the operation is not linear, so that context.forward, context.pull and context.bias say nothing about it; "
+        "use context.apply and context.vjp"
+    )
+
+
+def _only_linear(*_: Any, **__: Any) -> Any:
+    raise PlanError(
+        "linear operations have context.forward and context.pull; context.apply and context.vjp are for others"
+    )
+
+
 @attrs.frozen(eq=False, kw_only=True)
 class Context:
-    """One linear operation and the relevance at its output.
+    """One operation and the relevance at its outputs.
 
-    Batch-normalisation, constant scaling and padding are folded in, as for any rule.
+    Batch-normalisation, constant scaling and padding are folded into linear operations, as for any rule.
 
     Parameters
     ----------
     x
-        The inputs: one, or several where activations are summed. The first axis is the batch's.
+        The inputs that depend on the model's input, in the order of the operation.
     z
-        The output, bias included.
+        The output, bias included; the first one where there are several.
     relevance
-        At the output.
+        At ``z``.
     forward, pull, bias
-        The operation as a linear map.
+        A linear operation as a linear map; an error elsewhere.
     arrays
         Array functions.
+    kind, function, path
+        Of the operation.
+    outputs, relevances
+        All outputs, and the relevance at each; ``None`` where none arrived.
+    apply, vjp
+        Operations that are not linear: the operation on other inputs (a tuple of outputs), and its
+        derivative at the recorded point (from one array or ``None`` per output to one array per input).
+    attributes, parameters
+        What else is recorded of the operation; see :class:`signxai_core.engine.backend.Operation`.
     """
 
     x: tuple[Array, ...]
     z: Array
     relevance: Array
-    forward: Forward
-    pull: Pull
-    bias: Bias
+    forward: Forward = _not_linear
+    pull: Pull = _not_linear
+    bias: Bias = _not_linear
     arrays: Arrays
+    kind: str = ""
+    function: str = ""
+    path: str = ""
+    outputs: tuple[Array, ...] = ()
+    relevances: tuple[Array | None, ...] = ()
+    apply: Callable[[Sequence[Array]], tuple[Array, ...]] = _only_linear
+    vjp: Callable[[Sequence[Array | None]], tuple[Array, ...]] = _only_linear
+    attributes: Mapping[str, Any] = attrs.field(factory=dict)
+    parameters: Mapping[str, Array] = attrs.field(factory=dict)
+
+    @property
+    def place(self) -> str:
+        """The operation in words."""
+        return f"{self.function} at {self.path or '(the model itself)'!r}" if self.function else "the operation"
 
 
 def call(rule: FunctionRule, context: Context) -> tuple[Array, ...]:
@@ -104,9 +140,18 @@ def call(rule: FunctionRule, context: Context) -> tuple[Array, ...]:
     Raises
     ------
     PluginError
-        The function cannot be imported, or returns something else than the inputs' relevance.
+        The function cannot be imported, raises something, or returns something else than the inputs'
+        relevance.
     """
-    given = rule.load()(context, **dict(rule.parameters))
+    function = rule.load()
+    try:
+        given = function(context, **dict(rule.parameters))
+    except SignxaiError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the rule {rule.name!r} ({rule.path}) failed at {context.place}: {type(error).__name__}: {error}"
+        ) from error
     returned = given if isinstance(given, tuple) else (given,)
     shapes = [tuple(getattr(array, "shape", ())) for array in returned]
     wanted = [tuple(x.shape) for x in context.x]

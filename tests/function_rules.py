@@ -54,3 +54,22 @@ def signxai_rules():
         RuleEntry(name="written_epsilon", factory="function_rules:make_epsilon", reference="tests"),
         RuleEntry(name="stronger", factory="function_rules:make_stronger", reference="tests", example={"power": 2.0}),
     ]
+
+
+def halves(context):
+    """Half of the relevance for each operand, by its contribution."""
+    assert (context.kind, context.function) == ("product", "mul")
+    (again,) = context.apply(context.x)
+    t = context.arrays.divide(context.relevance, again)
+    return tuple(x * pulled * 0.5 for x, pulled in zip(context.x, context.vjp([t]), strict=True))
+
+
+def _raiser(error):
+    def function(context):
+        raise error("something of the plugin's own")
+
+    return function
+
+
+raises_key_error, raises_type_error = _raiser(KeyError), _raiser(TypeError)
+raises_recursion_error, raises_overflow_error = _raiser(RecursionError), _raiser(OverflowError)

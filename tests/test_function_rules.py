@@ -6,6 +6,7 @@ import attrs
 import function_rules
 import numpy as np
 import pytest
+import torch
 from nets import BatchNormed, seeded
 
 import signxai_core as sx
@@ -144,8 +145,34 @@ def test_a_file_cannot_name_code(tmp_path, text, message):
     assert message in str(caught.value)
 
 
-def test_it_needs_a_linear_operation(branching):
+def test_what_only_linear_operations_have_is_refused_elsewhere(branching):
     model, x = branching
     spec = everywhere(function_rules.make_stronger(), kinds={"activation"})
-    with pytest.raises(PlanError, match="the rule 'stronger' .* is for linear operations"):
+    with pytest.raises(PlanError, match=r"the operation is not linear, .*use context.apply and context.vjp"):
+        sx.explain(model, x, spec)
+
+
+class Gated(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.a(x) * torch.sigmoid(self.b(x)))
+
+
+def test_a_function_at_a_product_sees_operands_and_derivatives():
+    torch.manual_seed(0)
+    model, x = Gated().double(), np.random.default_rng(0).normal(size=(2, 4))
+    own = sx.explain(model, x, everywhere(FunctionRule("function_rules:halves", name="halves"), kinds={"product"}))
+    shared = sx.explain(model, x, everywhere(sx.rules()["equal_shares"](), kinds={"product"}))
+    np.testing.assert_allclose(own.relevance, shared.relevance, rtol=1e-9, atol=1e-12)
+    assert "halves" in str(own.plan)
+
+
+@pytest.mark.parametrize("name", ["key_error", "type_error", "recursion_error", "overflow_error"])
+def test_whatever_a_function_raises_names_rule_and_operation(name):
+    model, x = Gated().double(), np.random.default_rng(0).normal(size=(2, 4))
+    spec = everywhere(FunctionRule(f"function_rules:raises_{name}", name="mine"), kinds={"product"})
+    with pytest.raises(PluginError, match=rf"the rule 'mine' .*failed at mul at .*: {name.title().replace('_', '')}"):
         sx.explain(model, x, spec)

@@ -1,4 +1,4 @@
-"""Rules that are Python functions: the context of :mod:`signxai_core.context`, for any backend."""
+"""Rules that are Python functions: the context of :mod:`signxai_core.context`, for any backend and operation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 from signxai_core.context import Context, call
 from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.linear import Linear
+from signxai_core.engine.local import PROPAGATORS, Place
 from signxai_core.engine.propagate import number
 from signxai_core.specs.cells import KEEP, WeightCell
 from signxai_core.specs.rules import FunctionRule
@@ -52,8 +53,40 @@ class BackendArrays:
         return self.backend.quotient(a, b, 0.0)
 
 
+def propagate_anywhere(place: Place, rule: FunctionRule) -> tuple[Array, ...]:
+    """Return the relevance of every input of an operation that is not linear."""
+    backend, operation = place.backend, place.operation
+    zeros = [backend.full_like(y, 0.0) if r is None else r for y, r in zip(place.outputs, place.relevance, strict=True)]
+
+    def apply(inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return backend.apply(operation, inputs)
+
+    def vjp(cotangents: Sequence[Array | None]) -> tuple[Array, ...]:
+        return backend.vjp(operation, cotangents)
+
+    return call(
+        rule,
+        Context(
+            x=place.inputs,
+            z=place.outputs[0],
+            relevance=zeros[0],
+            outputs=place.outputs,
+            relevances=place.relevance,
+            apply=apply,
+            vjp=vjp,
+            arrays=BackendArrays(backend),
+            kind=operation.kind,
+            function=operation.function,
+            path=operation.path,
+            attributes=operation.attributes,
+            parameters=operation.parameters,
+        ),
+    )
+
+
 def propagate_function(linear: Linear, rule: FunctionRule, relevance: Array) -> tuple[Array, ...]:
     """Return the relevance of every input of a linear group."""
+    core = linear.group.core
 
     def forward(inputs: Sequence[Array], weight: WeightCell = KEEP) -> Array:
         return linear.forward(inputs, weight)
@@ -75,5 +108,15 @@ def propagate_function(linear: Linear, rule: FunctionRule, relevance: Array) -> 
             pull=pull,
             bias=bias,
             arrays=BackendArrays(linear.backend),
+            kind=core.kind,
+            function=core.function,
+            path=core.path,
+            outputs=(linear.z,),
+            relevances=(relevance,),
+            attributes=core.attributes,
+            parameters=core.parameters,
         ),
     )
+
+
+PROPAGATORS[FunctionRule] = propagate_anywhere

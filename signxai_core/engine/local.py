@@ -103,6 +103,14 @@ def _normalisation(place: Place, rule: NormalisationRule) -> Sequence[Array]:
 
 def _linearised(place: Place, rule: Linearised) -> Sequence[Array]:
     """Return ``1/n · a_k ⊙ J_kᵀ(R ⊘ y)``: an unsupported operation (``strict=False``)."""
+    if any("complex" in str(a.dtype) for a in (*place.inputs, *place.outputs)):
+        operation = place.operation
+        raise UnsupportedOperationError(
+            f"{operation.label} computes with complex numbers, which have no relevance of their own; give it and the "
+            "operations around it a rule as one (docs/operations.md), or leave it out of the model",
+            function=operation.function,
+            path=operation.path,
+        )
     quotients = [
         None if r is None else place.backend.quotient(r, y, 0.0)
         for r, y in zip(place.relevance, place.outputs, strict=True)
