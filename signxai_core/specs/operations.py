@@ -10,7 +10,7 @@ Symbols: ``x`` or ``a, b`` operands that depend on the model's input, ``c`` cons
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import attrs
 
@@ -264,7 +264,9 @@ def _function_rows() -> Iterator[FunctionRow]:
         ("scales", "mul div neg"),
     ):
         for name in those.split():
-            known[name] = attrs.evolve(known.get(name, FunctionRow(name=name)), **{fact: True})
+            row = known.get(name, FunctionRow(name=name))
+            facts: dict[str, Any] = {fact: True}
+            known[name] = attrs.evolve(row, **facts)
     yield from known.values()
 
 
