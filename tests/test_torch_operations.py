@@ -58,7 +58,14 @@ CASES: dict[str, tuple[Any, tuple[str, str, dict[str, Any]]]] = {
     "quotient": (lambda x: x / x.exp(), ("quotient", "div", {})),
     "matmul": (lambda x: x @ x.mT, ("matrix_product", "matmul", {})),
     "bmm": (lambda x: torch.bmm(x, x.mT), ("matrix_product", "matmul", {})),
-    "einsum": (lambda x: torch.einsum("nij,nkj->nik", x, x), ("matrix_product", "einsum", {})),
+    "einsum": (
+        lambda x: torch.einsum("nij,nkj->nik", x, x),
+        ("matrix_product", "einsum", {"equation": "nij,nkj->nik"}),
+    ),
+    "einsum_elementwise": (
+        lambda x: torch.einsum("nij, nij -> nij", x, x),
+        ("product", "mul", {"equation": "nij,nij->nij"}),
+    ),
     "square": (lambda x: x**2, ("activation", "pow", {"exponent": 2.0})),
     "pow": (lambda x: torch.pow(x, torch.tensor(0.5)), ("activation", "pow", {"exponent": 0.5})),
     "powers": (lambda x: x ** W[0], ("activation", "pow", {"exponent": None})),

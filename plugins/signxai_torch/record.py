@@ -24,7 +24,7 @@ from signxai_torch.batch_axis import BatchAxes
 from signxai_torch.calls import ATOMS, Call, Invocation, Slot, map_items, plain, rebuild, replace, tensors_of
 from signxai_torch.checks import check_shapes
 from signxai_torch.classify import classify
-from signxai_torch.decompose import decomposed
+from signxai_torch.decompose import BROADCASTING, decomposed, grown
 from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.formulas import FORMULAS
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
@@ -116,10 +116,12 @@ class Run(TorchFunctionMode):
         taint = self.ledger.taint_of(seen)
         if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
             return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint)))
-        if self.last in FORMULAS:
-            result = decomposed(self, args, kwargs)
-            if result is not NotImplemented:
-                return result
+        if self.last in FORMULAS or self.last in BROADCASTING:
+            parts = decomposed(self, args, kwargs) if self.last in FORMULAS else grown(self, func, args, kwargs)
+            if parts is not NotImplemented:
+                return parts
+        if self.last in vocabulary.LIKE:
+            args, kwargs = (*args[:1], *self.constants(args[1:])), self.constants(kwargs) if args else kwargs
         originals: list[Tensor] = []
         template, options = self.template((args, kwargs), originals)
         if not originals or not torch.is_grad_enabled():
@@ -231,7 +233,7 @@ class Run(TorchFunctionMode):
         """Run a function through which no derivative goes."""
         step = tainted and self.ledger.are_steps(tensors_of((args, kwargs)))
         args, kwargs = self.constants(args), self.constants(kwargs)
-        func, args, kwargs = at_inference(self.last, func, args, kwargs, self.path)
+        func, args, kwargs = at_inference(self.last, func, args, kwargs, self.path, live=tainted)
         result = func(*args, **kwargs)
         given = {memory(tensor) for tensor in tensors_of((args, kwargs))}
         for tensor in tensors_of(result):

@@ -93,6 +93,7 @@ HANDLERS: dict[str, Callable[[Node], Traits | None]] = {
     **dict.fromkeys(("min", "minimum"), _extremum("minimum", _SMALLEST)),
     "logsumexp": _reduction("logsumexp", "logsumexp"),
     **{name: _reduction("selection", name) for name in ("median", "nanmedian", "kthvalue", "mode")},
+    "cumsum": _along("average_pooling"),
     **dict.fromkeys(("sort", "topk", "cummax", "cummin"), _along("selection")),
     **dict.fromkeys(("softmax", "log_softmax"), _along("softmax", over_samples=True)),
 }

@@ -15,17 +15,24 @@ _RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 
 
 def at_inference(
-    name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], path: str
+    name: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    path: str,
+    *,
+    live: bool = True,
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     """Return a call that computes what the function does at inference, out of place.
 
     Training mode may be asked for in the call itself (``F.dropout(x)`` trains by default), where
-    no copy of the module's mode reaches it.
+    no copy of the module's mode reaches it. Without ``live``, nothing in the call depends on the input: what
+    normalises weights by their own statistics may do so.
     """
     if name in KIND and KIND[name] == "dropout":
         return _identity, (args[0] if args else kwargs["input"],), {}
     if name == "batch_norm":
-        return _batch_norm(function, args, kwargs, path)
+        return _batch_norm(function, args, kwargs, path, live=live)
     if function is functional.instance_norm and kwargs.get("use_input_stats"):
         return function, args, kwargs | {"running_mean": None, "running_var": None}
     if name in _RECURRENT:
@@ -45,13 +52,15 @@ def _identity(x: Tensor) -> Tensor:
 
 
 def _batch_norm(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], path: str
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], path: str, *, live: bool
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
     named = bind("batch_norm", args, kwargs)
     if function is not functional.batch_norm:  # torch.batch_norm takes them in another order
         named = dict(zip(names, args, strict=False)) | kwargs
     mean, variance = named.get("running_mean"), named.get("running_var")
+    if not live and mean is None and variance is None:
+        return function, args, kwargs
     if mean is None or variance is None:
         message = (
             f"batch-normalisation in {path or 'the model'} has no running statistics, so that it uses those of "

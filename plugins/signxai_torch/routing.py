@@ -24,6 +24,8 @@ def _interpolation(node: Node) -> Traits | None:
     mode = node.bound().get("mode", "nearest")
     if mode in ("nearest", "nearest-exact"):
         return Traits(kind="shape")
+    if mode == "bicubic":  # with negative weights
+        return Traits(kind="interpolation", constants=True)
     return Traits(kind="interpolation") if mode in ("linear", "bilinear", "trilinear", "area") else None
 
 
@@ -72,6 +74,39 @@ def _has_slot(value: Any) -> bool:
     return isinstance(value, Slot) or (isinstance(value, (list, tuple)) and any(map(_has_slot, value)))
 
 
+def _placed(node: Node) -> Traits | None:
+    """Numbers put at constant places; floating-point constants among the tensors are its bias."""
+    recorded = node.recorded
+    if "reduce" in recorded.kwargs:
+        return None
+    kwargs = {key: 0.0 if key == "value" else _without(value) for key, value in recorded.kwargs.items()}
+    args = [_without(value) for value in recorded.args]
+    if node.name in ("scatter", "index_fill") and len(args) > 3 and not isinstance(args[3], (Slot, Tensor)):
+        args[3] = 0.0  # the number to put
+    return Traits(kind="shape", constants=True, linear=Invocation(recorded.function, tuple(args), kwargs))
+
+
+def _without(value: Any) -> Any:
+    """Return an argument with zeros for a constant tensor of numbers; indices and masks stay."""
+    return torch.zeros_like(value) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _scattered(node: Node) -> Traits | None:
+    """Sums of numbers at constant places, added to a constant 0."""
+    return Traits(kind="average_pooling") if len(node.inputs) == 1 else None
+
+
+def _sampled(node: Node) -> Traits | None:
+    """Interpolation at constant places; a bicubic one has negative weights."""
+    if not node.first_only():
+        return None
+    named = node.bound()
+    mode = named.get("mode", "bilinear")
+    if mode == "nearest":
+        return Traits(kind="shape")
+    return Traits(kind="interpolation", constants=mode == "bicubic")
+
+
 def _chosen(node: Node) -> Traits:
     """A choice by a condition that is constant: conditions have no derivative."""
     operands = node.recorded.args + tuple(node.recorded.kwargs.values())
@@ -82,6 +117,10 @@ def _chosen(node: Node) -> Traits:
 HANDLERS: dict[str, Callable[[Node], Traits | None]] = {
     **dict.fromkeys(TRANSPOSITIONS, _permutation),
     "interpolate": _interpolation,
+    "grid_sample": _sampled,
+    **dict.fromkeys(("scatter", "index_copy", "index_fill", "masked_scatter"), _placed),
+    **dict.fromkeys(("select_scatter", "slice_scatter", "diagonal_scatter"), _placed),
+    **dict.fromkeys(("scatter_add", "index_add"), _scattered),
     "pad": _pad,
     **dict.fromkeys(("cat", "stack", "hstack", "vstack", "dstack", "column_stack"), _join),
     **dict.fromkeys(("where", "masked_fill"), _chosen),

@@ -47,6 +47,10 @@ _ALIASES: dict[str, str] = {
     "linalg_matmul": "matmul",
     "fmax": "maximum",
     "fmin": "minimum",
+    "pos": "positive",
+    "floordiv": "floor_divide",
+    "ifloordiv": "floor_divide",
+    "rfloordiv": "floor_divide",
     "swapaxes": "transpose",
     "swapdims": "transpose",
     "moveaxis": "movedim",
@@ -94,7 +98,7 @@ _INDEX = (
     "split tensor_split chunk unbind narrow select index_select getitem take gather take_along_dim unfold "
     "repeat_interleave to float double half bfloat16 type type_as cuda cpu "
     "hsplit vsplit dsplit masked_select diagonal unsafe_chunk unsafe_split split_with_sizes "
-    "_pack_padded_sequence _pad_packed_sequence"
+    "_pack_padded_sequence _pad_packed_sequence max_unpool1d max_unpool2d max_unpool3d diag_embed im2col"
 )
 _POOLS = "{0}1d {0}2d {0}3d"
 
@@ -109,7 +113,8 @@ KIND: dict[str, Kind] = {
     **_table("step", "sign sgn floor ceil round trunc heaviside floor_divide"),
     **_table("dropout", "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout"),
     **_table("shape", _SHAPE, _INDEX),
-    **_table("average_pooling", _POOLS.format("avg_pool"), _POOLS.format("adaptive_avg_pool")),
+    **_table("selection", "tril triu nan_to_num"),
+    **_table("average_pooling", "fold col2im", _POOLS.format("avg_pool"), _POOLS.format("adaptive_avg_pool")),
     **_table("max_pooling", _POOLS.format("max_pool"), _POOLS.format("adaptive_max_pool")),
 }
 
@@ -143,10 +148,11 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "mul": ("input", "other"),
     **dict.fromkeys(("div", "rdiv", "rpow"), ("input", "other")),
     "pad": ("input", "pad", "mode", "value"),
+    "grid_sample": ("input", "grid", "mode"),
     "interpolate": ("input", "size", "scale_factor", "mode"),
     **dict.fromkeys(("mean", "sum", "max", "amax", "min", "amin", "logsumexp"), ("input", "dim", "keepdim")),
     **dict.fromkeys(("median", "nanmedian", "mode"), ("input", "dim", "keepdim")),
-    **dict.fromkeys(("softmax", "log_softmax", "sort", "cummax", "cummin"), ("input", "dim")),
+    **dict.fromkeys(("softmax", "log_softmax", "sort", "cummax", "cummin", "cumsum"), ("input", "dim")),
     **dict.fromkeys(("cat", "stack"), ("tensors", "dim")),
     **dict.fromkeys(("maximum", "minimum"), ("input", "other")),
     "topk": ("input", "k", "dim"),

@@ -74,7 +74,7 @@ def dense_einsum(node: Node) -> Traits | None:
     if not isinstance(equation, str) or len(operands) != 2:
         return None
     if len(node.inputs) == 2:
-        return Traits(kind="matrix_product", function="einsum")
+        return _of_two(equation)
     weight_at = 1 if isinstance(operands[0], Slot) else 0
     places = tuple(WEIGHT if place == weight_at else Slot(0) for place in (0, 1))
     return Traits(
@@ -84,10 +84,23 @@ def dense_einsum(node: Node) -> Traits | None:
     )
 
 
+def _of_two(equation: str) -> Traits:
+    """A product of two tensors; without sums it is elementwise."""
+    equation = equation.replace(" ", "")
+    terms, _, result = equation.partition("->")
+    parts = terms.split(",")
+    attributes = {"equation": equation}
+    if all(len(set(part)) == len(part) for part in parts) and set("".join(parts)) == set(result):
+        return Traits(kind="product", function="mul", attributes=attributes)
+    return Traits(kind="matrix_product", function="einsum", attributes=attributes)
+
+
 def convolution(node: Node) -> Traits | None:
     """A convolution, transposed or not, with a constant weight."""
     named = node.bound()
     weight, bias = named["weight"], named.get("bias")
+    if len(node.inputs) == 2 and bias is None:
+        return Traits(kind="matrix_product")
     if len(node.inputs) != 1 or not isinstance(weight, Tensor) or isinstance(bias, Slot):
         return None
     count = node.inputs[0].dim() - 2
