@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -32,7 +32,16 @@ def _scaling(unit: Unit, scale: Any, shift: Any) -> Unit | None:
     if tuple(x.shape) != tuple(y.shape):
         return None
     parameters = {"scale": tf.cast(scale, y.dtype), "shift": tf.cast(shift, y.dtype)}
-    return attrs.evolve(unit, kind="scaling", parameters=parameters)
+    attributes = {**unit.attributes, **_numbers(unit, parameters)}
+    return attrs.evolve(unit, kind="scaling", parameters=parameters, attributes=attributes)
+
+
+def _numbers(unit: Unit, parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Return scale and shift where they are single numbers that no variable holds."""
+    if any(value.owner is not None for step in unit.steps for value in step.inputs if value.state != TRACKED):
+        return {}
+    known = {name: tf.get_static_value(array) for name, array in parameters.items()}
+    return {name: float(np.ravel(one)[0]) for name, one in known.items() if one is not None and np.size(one) == 1}
 
 
 def is_increasing(step: Step) -> bool:

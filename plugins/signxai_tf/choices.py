@@ -104,7 +104,15 @@ def _clip(unit: Unit, step: Step) -> Unit | None:
     function = "clamp"
     if masks.is_zero(low):
         function = "relu" if is_number(high, math.inf) else "relu6" if is_number(high, 6) else function
-    return attrs.evolve(unit, kind="activation", function=function)
+    attributes = bounds(low, high) if function == "clamp" else {}
+    return attrs.evolve(unit, kind="activation", function=function, attributes=attributes)
+
+
+def bounds(low: Value, high: Value) -> dict[str, float]:
+    """Return the bounds of a clip that are single numbers, and that no variable holds."""
+    known = {"low": low, "high": high}.items()
+    numbers = {name: constant(value) for name, value in known if value.owner is None}
+    return {name: float(np.ravel(one)[0]) for name, one in numbers.items() if one is not None and np.size(one) == 1}
 
 
 def _leaky(unit: Unit, step: Step) -> Unit | None:

@@ -50,7 +50,12 @@ def _clip(net: Net, step: Step, claimed: set[int]) -> Unit | None:
     if masks.is_zero(low):
         function = "relu" if is_number(high, math.inf) else "relu6" if is_number(high, 6) else function
     return Unit(
-        steps=(inner, step), inputs=(inner.arguments[0],), outputs=step.outputs, kind="activation", function=function
+        steps=(inner, step),
+        inputs=(inner.arguments[0],),
+        outputs=step.outputs,
+        kind="activation",
+        function=function,
+        attributes=choices.bounds(low, high) if function == "clamp" else {},
     )
 
 

@@ -35,8 +35,10 @@ def scaling(node: Node, scale: Any, shift: Any) -> Traits | None:
         for value in (scale, shift)
     )
     parameters = dict(zip(("scale", "shift"), arrays, strict=True))
-    increasing = all(array.numel() == 1 for array in parameters.values()) and bool(parameters["scale"] > 0)
-    return Traits(kind="scaling", parameters=parameters, attributes={"increasing": True} if increasing else {})
+    single = {name: float(array) for name, array in parameters.items() if array.numel() == 1}
+    increasing = len(single) == 2 and single["scale"] > 0
+    attributes: dict[str, Any] = {**single, "increasing": True} if increasing else {**single}
+    return Traits(kind="scaling", parameters=parameters, attributes=attributes)
 
 
 def _add(node: Node) -> Traits | None:

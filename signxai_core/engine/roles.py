@@ -85,6 +85,8 @@ class Facts:
         By tensor: the tensor that it is a normalisation of, within the sample.
     activated
         Outputs of activation functions, through shape operations.
+    consumers
+        Operations by the id of a tensor that they read, as far as the pass has come.
     operands, views
         By index of the operation.
     """
@@ -99,6 +101,7 @@ class Facts:
     summaries: dict[int, int] = attrs.field(factory=dict)
     normalised: dict[int, int] = attrs.field(factory=dict)
     activated: set[int] = attrs.field(factory=set)
+    consumers: dict[int, list[Operation]] = attrs.field(factory=dict)
     operands: dict[int, tuple[Operand, ...]] = attrs.field(factory=dict)
     views: dict[int, Operation] = attrs.field(factory=dict)
 
@@ -114,6 +117,12 @@ class Facts:
         """Return an operation as relevance sees it."""
         return self.views.get(operation.index, operation)
 
+    @property
+    def targets(self) -> frozenset[int]:
+        """Tensors that relevance is handed to past the operations that read them."""
+        seen = {operation.inputs[0] for operation in self.views.values()}
+        return frozenset(seen.union(self.normalised.values()))
+
     def through(self, tensor: int, passes: Callable[[Operation], bool]) -> int:
         """Return the tensor that one is made of by operations with one input that may be passed."""
         while tensor in self.producer:
@@ -128,6 +137,8 @@ def read(recording: Recording, operations: Iterable[Operation], producer: Mappin
     """Return the facts about the tensors of a recording, from the input to the output."""
     facts = Facts({tensor: recording.shape(tensor) for tensor in recording.values}, producer)
     for operation in operations:
+        for tensor in operation.inputs:
+            facts.consumers.setdefault(tensor, []).append(operation)
         _elementwise(facts, operation)
         _forms(facts, operation)
         _gate(facts, operation)
@@ -165,6 +176,7 @@ def _elementwise(facts: Facts, operation: Operation) -> None:
     if len(operation.inputs) == 1 and alone:
         facts.ancestors[output] = (output, *facts.lineage(operation.inputs[0]))
         _linear_in_numbers(facts, operation)
+        _last_factor(facts, operation)
         return
     if len(operation.inputs) < 2 or operation.kind not in ("product", "quotient", "sum", "selection"):
         return
@@ -173,6 +185,15 @@ def _elementwise(facts: Facts, operation: Operation) -> None:
     if common is not None:
         facts.ancestors[output] = (output, *facts.lineage(common))
         _see(facts, operation, "activation", operation.function, common)
+
+
+def _last_factor(facts: Facts, operation: Operation) -> None:
+    """Count a number to the function that it is a factor of: ``x · relu6(x + 3) / 6``."""
+    inner = facts.producer.get(operation.inputs[0])
+    view = None if inner is None else facts.views.get(inner.index)
+    is_number = operation.attributes.get("scale") is not None and operation.attributes.get("shift") == 0
+    if view is not None and kind(view.kind).elementwise and operation.kind == "scaling" and is_number:
+        _see(facts, operation, "activation", view.function, view.inputs[0])
 
 
 def _see(facts: Facts, operation: Operation, kind_name: str, name: str, tensor: int, **attributes: object) -> None:
@@ -198,10 +219,10 @@ def _forms(facts: Facts, operation: Operation) -> None:
     """Recognise sigmoid, hard sigmoid and softmax where a model writes them out."""
     if operation.kind == "scaling":
         _scaled_tanh(facts, operation)
-        _scaled_relu6(facts, operation)
+        _clipped(facts, operation)
     elif operation.function == "reciprocal":
         _reciprocal_of_exp(facts, operation)
-    elif operation.function == "clamp":
+    elif operation.function in _CLIPS:
         _clipped(facts, operation)
     elif operation.kind == "quotient":
         _exp_over_sum(facts, operation)
@@ -220,21 +241,18 @@ def _is_gate(facts: Facts, operation: Operation, name: str, tensor: int) -> None
     facts.gates[operation.outputs[0]] = _place(facts.views[operation.index])
 
 
+def _unscaled(facts: Facts, tensor: int) -> int:
+    """Return what a tensor is a multiple of."""
+    base, _, shift = facts.affine.get(tensor, (tensor, 1.0, 0.0))
+    return tensor if shift else base
+
+
 def _scaled_tanh(facts: Facts, operation: Operation) -> None:
     """``(1 + tanh(x / 2)) / 2`` is a sigmoid."""
     base, factor, shift = facts.affine.get(operation.outputs[0], (0, 0.0, 0.0))
     tanh = _made_by(facts, base, "tanh") if (factor, shift) == (0.5, 0.5) else None
     if tanh is not None:
-        _is_gate(facts, operation, "sigmoid", tanh.inputs[0])
-
-
-def _scaled_relu6(facts: Facts, operation: Operation) -> None:
-    """``relu6(x + 3) / 6`` is a hard sigmoid."""
-    base, factor, shift = facts.affine.get(operation.outputs[0], (0, 0.0, 0.0))
-    relu6 = _made_by(facts, base, "relu6") if math.isclose(6 * factor, 1, rel_tol=1e-6) and shift == 0 else None
-    inside = None if relu6 is None else facts.affine.get(relu6.inputs[0])
-    if inside is not None and inside[1:] == (1.0, 3.0):
-        _is_gate(facts, operation, "hardsigmoid", inside[0])
+        _is_gate(facts, operation, "sigmoid", _unscaled(facts, tanh.inputs[0]))
 
 
 def _reciprocal_of_exp(facts: Facts, operation: Operation) -> None:
@@ -242,15 +260,29 @@ def _reciprocal_of_exp(facts: Facts, operation: Operation) -> None:
     base, factor, shift = facts.affine.get(operation.inputs[0], (0, 0.0, 0.0))
     exp = _made_by(facts, base, "exp") if (factor, shift) == (1.0, 1.0) else None
     if exp is not None:
-        _is_gate(facts, operation, "sigmoid", exp.inputs[0])
+        _is_gate(facts, operation, "sigmoid", _unscaled(facts, exp.inputs[0]))
+
+
+#: Functions that clip, and their bounds where these are not attributes.
+_CLIPS: Final[Mapping[str, tuple[float, float] | None]] = {"clamp": None, "hardtanh": None, "relu6": (0.0, 6.0)}
 
 
 def _clipped(facts: Facts, operation: Operation) -> None:
-    """An affine function, clipped to [0, 1], is a hard sigmoid."""
-    inside = facts.affine.get(operation.inputs[0])
-    bounds = operation.attributes.get("low"), operation.attributes.get("high")
-    if bounds == (0.0, 1.0):
-        _is_gate(facts, operation, "hardsigmoid", operation.inputs[0] if inside is None else inside[0])
+    """An affine function that is clipped, and scaled to [0, 1], is a hard sigmoid: ``relu6(x + 3) / 6``."""
+    base, factor, shift = facts.affine.get(operation.outputs[0], (operation.outputs[0], 1.0, 0.0))
+    clip = facts.producer.get(base, operation if base == operation.outputs[0] else None)
+    if clip is None or clip.function not in _CLIPS:
+        return
+    low, high = _CLIPS[clip.function] or (clip.attributes.get("low"), clip.attributes.get("high"))
+    if low is None or high is None or not _is_unit(factor * low + shift, factor * high + shift):
+        return
+    inside = clip.inputs[0]
+    _is_gate(facts, operation, "hardsigmoid", facts.affine.get(inside, (inside, 1.0, 0.0))[0])
+
+
+def _is_unit(low: float, high: float) -> bool:
+    """Return whether bounds are 0 and 1, to the rounding of constants in single precision."""
+    return math.isclose(low, 0, abs_tol=1e-6) and math.isclose(high, 1, rel_tol=1e-6)
 
 
 def _exp_over_sum(facts: Facts, operation: Operation) -> None:
@@ -309,7 +341,9 @@ def _statistic(facts: Facts, operation: Operation) -> None:
         facts.even[output] = facts.even[first]
     known = [facts.statistics.get(tensor) for tensor in operation.inputs]
     if operation.kind == "average_pooling" and first in facts.even:
-        facts.statistics[output] = Statistic(_place(operation), facts.size(output), frozenset({facts.even[first]}))
+        source = facts.even[first]
+        of = frozenset({source, _centred(facts, source)})
+        facts.statistics[output] = Statistic(_place(operation), facts.size(output), of)
     elif _keeps_statistic(operation) and None not in known:
         found = [one for one in known if one is not None]
         size = max(one.size for one in found)
@@ -396,22 +430,50 @@ def _roles(facts: Facts, operation: Operation) -> None:
     """Note the role of each operand of a product or quotient."""
     if not kind(operation.kind).multiplies and operation.kind != "quotient":
         return
-    size = max(facts.size(tensor) for tensor in operation.outputs)
     roles = []
     for place, tensor in enumerate(operation.inputs):
-        statistic = facts.statistics.get(tensor)
         if operation.kind == "quotient" and place == 1:
             roles.append(Operand("denominator"))
         elif tensor in facts.gates:
             roles.append(Operand("gate", facts.gates[tensor]))
-        elif operation.kind == "product" and statistic is not None and statistic.size < size:
-            roles.append(Operand("statistic", statistic.origin))
+        elif operation.kind == "product" and _is_broadcast(facts, operation, tensor):
+            roles.append(Operand("statistic", facts.statistics[tensor].origin))
         else:
             roles.append(Operand("signal"))
     facts.operands[operation.index] = tuple(roles)
 
 
+def _is_broadcast(facts: Facts, operation: Operation, tensor: int) -> bool:
+    """Return whether an operand is a statistic, broadcast along the axes over which it was taken.
+
+    The mean of a tensor times a statistic of it (``x·s − mean(x)·s``) is broadcast with its result.
+    """
+    statistic = facts.statistics.get(tensor)
+    if statistic is None:
+        return False
+    if statistic.size < max(facts.size(output) for output in operation.outputs):
+        return True
+    others = [one for one in operation.inputs if one != tensor]
+    return any(one not in facts.statistics and facts.summaries.get(one) in statistic.of for one in others)
+
+
 # --- shares ----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(eq=False)
+class Factor:
+    """A factor of a product of products: what its occurrences have in common.
+
+    Parameters
+    ----------
+    role
+        ``signal`` if any occurrence is one.
+    activated
+        Whether it is the output of an activation function.
+    """
+
+    role: Role
+    activated: bool
 
 
 def shares(facts: Facts, operation: Operation, frozen: frozenset[str]) -> tuple[float, ...]:
@@ -424,48 +486,83 @@ def shares(facts: Facts, operation: Operation, frozen: frozenset[str]) -> tuple[
     operation
         A product or quotient.
     frozen
-        Roles that are constants to the rule; ``"activated"`` stands for the one operand of a product
-        without a gate that is the output of an activation function.
+        Roles that are constants to the rule, besides denominators; ``"activated"`` stands for the one
+        factor of an elementwise product without a gate that is the output of an activation function.
 
     Notes
     -----
-    An operand's share is the number of its leaves over the number of all, so that a product of
-    several factors does not depend on how it is grouped.
+    A product of products is one product of its distinct factors, and an operand's share is the number
+    of its live factors over the number of all: it does not matter how the product is grouped.
     """
-    live = _live(facts, operation, frozen)
-    leaves = [_leaves(facts, tensor, operation.kind, frozen) for tensor in operation.inputs]
+    if operation.kind == "quotient":
+        return (1.0, 0.0)
+    constants = _frozen_factors(facts, _whole(facts, operation), frozen)
+    found = [_factors(facts, tensor, operation.kind) for tensor in operation.inputs]
+    live = [{root for root in one if root not in constants} for one in found]
+    if not any(live):
+        live = [set(one) for one in found]  # the whole product hands nothing to this part of it
     counted: set[int] = set()
-    counts = [0] * len(operation.inputs)
-    # A leaf that several operands have counts for the one with the most leaves.
-    for place in sorted(live, key=lambda place: (-len(leaves[place]), place)):
-        counts[place] = len(leaves[place] - counted)
-        counted |= leaves[place]
+    counts = [0] * len(live)
+    # A factor that several operands have counts for the one with the most factors.
+    for place in sorted(range(len(live)), key=lambda place: (-len(live[place]), place)):
+        counts[place] = len(live[place] - counted)
+        counted |= live[place]
     return tuple(count / len(counted) for count in counts)
 
 
-def _live(facts: Facts, operation: Operation, frozen: frozenset[str]) -> list[int]:
-    """Return the places of the operands that are not frozen; the last one is never frozen."""
-    operands = facts.operands[operation.index]
-    live = [place for place, operand in enumerate(operands) if operand.role not in frozen]
-    if not live:
-        live = [place for place, operand in enumerate(operands) if operand.role != "denominator"]
-    if "activated" in frozen and len(live) > 1 and all(operand.role != "gate" for operand in operands):
-        outputs = [place for place in live if operation.inputs[place] in facts.activated]
-        if len(outputs) == 1:
-            live.remove(outputs[0])
-    return live
+def _whole(facts: Facts, operation: Operation) -> Operation:
+    """Return the largest product that a product is a factor of, and of nothing else."""
+    whole = operation
+    tensor = operation.outputs[0]
+    while len(facts.consumers.get(tensor, ())) == 1:
+        (following,) = facts.consumers[tensor]
+        if following.kind == operation.kind and following.index not in facts.views:
+            whole = following
+        elif len(following.inputs) != 1 or not _keeps_factor(following):
+            break
+        tensor = following.outputs[0]
+    return whole
 
 
-def _leaves(facts: Facts, tensor: int, family: str, frozen: frozenset[str]) -> frozenset[int]:
-    """Return the factors that a tensor is a product of; functions of one tensor are one factor."""
+def _frozen_factors(facts: Facts, whole: Operation, frozen: frozenset[str]) -> set[int]:
+    """Return the factors of a whole product that are constants; one at least is none."""
+    factors: dict[int, Factor] = {}
+    for place, tensor in enumerate(whole.inputs):
+        for root, factor in _factors(facts, tensor, whole.kind, facts.operands[whole.index][place].role).items():
+            factors[root] = _merged(factors.get(root), factor)
+    constants = {root for root, factor in factors.items() if factor.role in frozen}
+    if len(constants) == len(factors):
+        return set()
+    live = factors.keys() - constants
+    without_gate = all(factor.role != "gate" for factor in factors.values())
+    if "activated" in frozen and whole.kind == "product" and without_gate and len(live) > 1:
+        activated = [root for root in live if factors[root].activated]
+        if len(activated) == 1:
+            constants.add(activated[0])
+    return constants
 
-    def passes(operation: Operation) -> bool:
-        scales = operation.kind == "scaling" and function(operation.function).scales
-        return _is_index(operation) or scales
 
-    origin = facts.through(tensor, passes)
+def _merged(known: Factor | None, factor: Factor) -> Factor:
+    """Return what two occurrences of a factor are together: functions of one tensor make an activation."""
+    if known is None:
+        return factor
+    roles = {known.role, factor.role}
+    return Factor("signal" if "signal" in roles else factor.role, activated=True)
+
+
+def _keeps_factor(operation: Operation) -> bool:
+    """Return whether a factor of a product stays one: shape operations, dropout, constant factors."""
+    return _is_index(operation) or (operation.kind == "scaling" and function(operation.function).scales)
+
+
+def _factors(facts: Facts, tensor: int, family: str, role: Role = "signal") -> dict[int, Factor]:
+    """Return the factors that a tensor is a product of; all functions of one tensor are one factor."""
+    origin = facts.through(tensor, _keeps_factor)
     operation = facts.producer.get(origin)
     if operation is None or operation.kind != family or operation.index in facts.views:
-        return frozenset({facts.lineage(tensor)[-1]})
-    live = _live(facts, operation, frozen)
-    return frozenset().union(*(_leaves(facts, operation.inputs[place], family, frozen) for place in live))
+        return {facts.lineage(tensor)[-1]: Factor(role, tensor in facts.activated)}
+    found: dict[int, Factor] = {}
+    for place, operand in enumerate(operation.inputs):
+        for root, factor in _factors(facts, operand, family, facts.operands[operation.index][place].role).items():
+            found[root] = _merged(found.get(root), factor)
+    return found

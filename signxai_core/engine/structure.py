@@ -183,10 +183,13 @@ def _groups(
     operations = list(operations)
     # What follows a normalisation within the sample belongs to it.
     claimed = {op.index for op in operations if not facts.normalised.keys().isdisjoint(op.outputs)}
+    # What belongs to a function that is written out is part of that, and what it starts from is no inside of a group.
+    claimed.update(facts.views)
+    targets = facts.targets
     post: dict[int, list[Operation]] = {}
     foldable = [op for op in operations if kind(op.kind).layer and op.channel_axis is not None]
     for core in foldable:
-        post[core.index] = _chain_behind(recording, core, consumers)
+        post[core.index] = _chain_behind(recording, core, consumers, targets | {recording.output})
         claimed.update(op.index for op in post[core.index])
     pre: dict[int, list[Operation]] = {}
     for core in foldable:
@@ -201,12 +204,17 @@ def _groups(
     return tuple(sorted(groups, key=lambda group: group.operations[-1].index))
 
 
-def _chain_behind(recording: Recording, core: Operation, consumers: dict[int, list[Operation]]) -> list[Operation]:
-    """Return the batch-norm and scaling behind a linear operation, past dropout, and that dropout."""
+def _chain_behind(
+    recording: Recording, core: Operation, consumers: dict[int, list[Operation]], ends: frozenset[int]
+) -> list[Operation]:
+    """Return the batch-norm and scaling behind a linear operation, past dropout, and that dropout.
+
+    ``ends``: tensors that have to stay outputs.
+    """
     chain: list[Operation] = []
     skipped: list[Operation] = []
     tensor = core.outputs[0]
-    while tensor != recording.output and len(consumers.get(tensor, ())) == 1 and core.channel_axis is not None:
+    while tensor not in ends and len(consumers.get(tensor, ())) == 1 and core.channel_axis is not None:
         following = consumers[tensor][0]
         if following.kind == "dropout":
             skipped.append(following)
