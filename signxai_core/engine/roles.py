@@ -290,7 +290,10 @@ def _exp_over_sum(facts: Facts, operation: Operation) -> None:
     top, bottom = operation.inputs
     exp = _made_by(facts, top, "exp")
     total = facts.producer.get(facts.through(bottom, _is_index))
-    if exp is None or total is None or total.function != "sum" or total.inputs != (top,):
+    if exp is None or total is None or total.function != "sum":
+        return
+    summed = _made_by(facts, total.inputs[0], "exp")
+    if summed is None or summed.inputs != exp.inputs:
         return
     axes = total.attributes.get("axes", ())
     if len(axes) == 1:
@@ -560,7 +563,7 @@ def _factors(facts: Facts, tensor: int, family: str, role: Role = "signal") -> d
     origin = facts.through(tensor, _keeps_factor)
     operation = facts.producer.get(origin)
     if operation is None or operation.kind != family or operation.index in facts.views:
-        return {facts.lineage(tensor)[-1]: Factor(role, tensor in facts.activated)}
+        return {facts.lineage(tensor)[-1]: Factor(role, origin in facts.activated)}
     found: dict[int, Factor] = {}
     for place, operand in enumerate(operation.inputs):
         for root, factor in _factors(facts, operand, family, facts.operands[operation.index][place].role).items():
