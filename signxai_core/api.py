@@ -189,7 +189,7 @@ def explain(  # noqa: PLR0913 - what a call may ask for, by name
         Bytes that the walk may hold besides the recorded model: methods go on one after the other from
         where they would hold more together, and sampled inputs in small batches. By default a walk
         holds as much as the recorded model, or 64 MiB, and sampled inputs 512 MiB; one method, or one
-        sampled input, is always taken.
+        copy of one sample, is always taken.
     **parameters
         The method's parameters (``mu``, ``epsilon``, ``steps``, ``samples``, ``noise``, ``random_state``,
         ``baseline``, ``low``, ``high``, ``last_conv``, ...).

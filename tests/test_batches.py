@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -103,7 +105,32 @@ def test_sampled_inputs_follow_the_memory(model, arguments, monkeypatch):
     record = TorchBackend.record
     monkeypatch.setattr(TorchBackend, "record", lambda self, model, x: rows.append(len(x)) or record(self, model, x))
     sx.explain(model, arguments["x"], "smoothgrad", samples=4, max_memory=1)
-    assert rows == [BATCH] * 5  # the clean input and four copies
+    assert rows == [BATCH, *[1] * BATCH * 4]  # the clean input, and four copies of each sample
+    rows.clear()
+    sx.explain(model, arguments["x"], "smoothgrad", samples=4, target=lambda y: y[:, 0], max_memory=1)
+    assert rows == [BATCH] * 5  # a function may expect the user's batch
+
+
+class Small(torch.nn.Module):
+    """Its recording holds little more than the input."""
+
+    def forward(self, x):
+        return x[:, :, ::16, ::16].flatten(1)
+
+
+@pytest.mark.parametrize("name", ["smoothgrad", "vargrad", "integrated_gradients"])
+def test_noise_is_bounded_by_the_memory_too(name):
+    """The noise of all copies of all samples took 80 MB here, whatever the bound was."""
+    x = np.random.default_rng(0).random((16, 3, 64, 64), dtype=np.float32)
+    sx.explain(Small(), x[:1, :, :32], name)  # whatever is imported and kept at the first call
+    tracemalloc.start()
+    try:
+        sx.explain(Small(), x, name, max_memory=10**6)
+        largest = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # NumPy's side of the call: the map, two float64 moments of it, the parts that they are joined from.
+    assert largest < 14 * x.nbytes
 
 
 def test_progress_counts_all_parts(model, arguments):

@@ -177,7 +177,9 @@ def _total_steps(run: Run, by_sampling: Mapping[Sampling | None, Iterable[Raw]])
         if isinstance(sampling, Control):
             continue
         variants = {Smooth: "samples", Integrate: "steps"}.get(type(sampling), "")
-        blocks = math.ceil(getattr(sampling, variants) / run.block_size()) if variants else 1
+        blocks = 1
+        if variants:
+            blocks = len(run.sampled_rows()) * math.ceil(getattr(sampling, variants) / run.block_size())
         queries += blocks * run.query_count(raws)
     return queries * len(run.clean.groups)
 

@@ -24,6 +24,7 @@ from signxai_core.engine.structure import Structure, analyse
 from signxai_core.engine.target import Seeds, Selection, seeds, select
 from signxai_core.engine.walk import Walk
 from signxai_core.specs.composites import Composite, Entry, Where
+from signxai_core.specs.fill import sliced
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
 from signxai_core.specs.nonlinear import Exact
 from signxai_core.specs.rules import FunctionRule, LinearRule
@@ -78,7 +79,7 @@ class Run:
     max_memory
         Bytes that a walk may hold besides the recording (methods with other trunks then part where they
         would hold more together), and that the recording of an internal batch of sampled inputs may
-        hold. At least one trunk and one sampled input are always taken. By default a walk may hold as
+        hold. At least one trunk and one copy of one sample are always taken. By default a walk may hold as
         much as the recording, or 64 MiB, and sampled inputs 512 MiB.
     step
         See :class:`~signxai_core.engine.walk.Walk`.
@@ -203,22 +204,41 @@ class Run:
 
     def sample(self, sampling: Smooth | Integrate, raws: Sequence[Raw]) -> list[samplings.Moments]:
         """Return mean and variance of raw maps over variants of the input."""
+        shape = self.x.shape
+        parts = []
+        for rows in self.sampled_rows():
+            chosen = [sliced(raw, rows, shape) for raw in raws]
+            parts.append(self._sample(sliced(sampling, rows, shape), chosen, self.x[rows], self.selection.of(rows)))
+        return [samplings.Moments.joined(moments) for moments in zip(*parts, strict=True)]
+
+    def _sample(
+        self, sampling: Smooth | Integrate, raws: Sequence[Raw], x: FloatArray, selection: Selection
+    ) -> list[samplings.Moments]:
         moments = [samplings.Moments() for _ in raws]
         channel_axis = self.clean.recording.channel_axis
-        for block, weights in samplings.variants(sampling, self.x, self.block_size(), channel_axis):
-            flat = block.reshape(-1, *self.x.shape[1:])
-            maps = self.evaluate(raws, self.record(flat, raws), self.selection.repeat(len(block)), flat)
+        for block, weights in samplings.variants(sampling, x, self.block_size(), channel_axis):
+            flat = block.reshape(-1, *x.shape[1:])
+            maps = self.evaluate(raws, self.record(flat, raws), selection.repeat(len(block)), flat)
             for moment, values in zip(moments, maps, strict=True):
                 moment.add(values.reshape(block.shape), weights)
         return moments
 
     def block_size(self) -> int:
         """Return how many variants of the input go into one internal batch."""
-        if self.selection.function is not None:
-            return 1  # a user's function may expect the user's batch
-        recording = self.clean.recording
-        held = 2 * self.x.itemsize * _sizes(recording)[1]
-        return max(1, (_SAMPLED if self.max_memory is None else self.max_memory) // max(held, 1))
+        return 1 if self.selection.function is not None else max(1, self._sampled() // len(self.x))
+
+    def sampled_rows(self) -> list[slice]:
+        """Return the samples of which variants are taken together: all, or as many as one batch can hold."""
+        count = len(self.x)
+        # A user's function may expect the user's batch.
+        size = count if self.selection.function is not None else max(1, min(count, self._sampled()))
+        return [slice(start, start + size) for start in range(0, count, size)]
+
+    def _sampled(self) -> int:
+        """Return how many variants of single samples one internal batch may hold."""
+        held = 2 * self.x.itemsize * _sizes(self.clean.recording)[1]
+        bound = _SAMPLED if self.max_memory is None else self.max_memory
+        return bound * len(self.x) // max(held, 1)
 
     def query_count(self, raws: Iterable[Raw]) -> int:
         """Return how many queries these take to the input."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -37,11 +38,11 @@ def drawn_alike(draw: Callable[[tuple[int, ...]], Float64], sample: tuple[int, .
     return np.moveaxis(drawn, drawn.ndim - len(sample), drawn.ndim - len(sample) + place)
 
 
-def noise(sampling: Smooth, x: FloatArray, channel_axis: int) -> Float64:
-    """Return the noise of every sample of a batch.
+def noise(sampling: Smooth, x: FloatArray, channel_axis: int, size: int) -> Iterator[Float64]:
+    """Yield the noise of every sample of a batch, block by block.
 
     Every sample of the batch draws from a stream of its own that starts at ``random_state``, so that
-    a sample's noise does not depend on its batch.
+    a sample's noise does not depend on its batch; nor does it depend on the size of the blocks.
 
     Parameters
     ----------
@@ -51,17 +52,26 @@ def noise(sampling: Smooth, x: FloatArray, channel_axis: int) -> Float64:
         Input, shape ``(N, ...)``.
     channel_axis
         Of ``x``.
+    size
+        Copies per block.
 
-    Returns
-    -------
-    Array of shape ``(samples, N, ...)``, float64.
+    Yields
+    ------
+    Array of shape ``(size or fewer, N, ...)``, float64.
     """
     generator = np.random.default_rng(sampling.random_state)
-    drawn = drawn_alike(lambda shape: generator.standard_normal((sampling.samples, *shape)), x.shape[1:], channel_axis)
     rows = x.reshape(len(x), -1).astype(np.float64)
     spread = rows.max(axis=1) - rows.min(axis=1) if sampling.relative else np.ones(len(x))
     deviation = (sampling.noise * spread).reshape(-1, *[1] * (x.ndim - 1))
-    return drawn[:, None] * deviation[None]
+    for start in range(0, sampling.samples, size):
+        count = min(size, sampling.samples - start)
+        # One draw of all copies gives the same numbers as several draws in a row.
+        draw = functools.partial(_normal, generator, count)
+        yield drawn_alike(draw, x.shape[1:], channel_axis)[:, None] * deviation[None]
+
+
+def _normal(generator: np.random.Generator, count: int, shape: tuple[int, ...]) -> Float64:
+    return generator.standard_normal((count, *shape))
 
 
 def baseline(value: Value, x: FloatArray) -> FloatArray:
@@ -107,10 +117,8 @@ def variants(
     all weights sum to 1.
     """
     if isinstance(sampling, Smooth):
-        shifts = noise(sampling, x, channel_axis)
-        weights = np.full(sampling.samples, 1 / sampling.samples)
-        for start in range(0, sampling.samples, size):
-            yield (x + shifts[start : start + size]).astype(x.dtype), weights[start : start + size]
+        for shifts in noise(sampling, x, channel_axis, size):
+            yield (x + shifts).astype(x.dtype), np.full(len(shifts), 1 / sampling.samples)
         return
     origin = baseline(sampling.baseline, x).astype(np.float64)
     places, weights = nodes(sampling)
@@ -136,6 +144,15 @@ class Moments:
             difference = value - self.mean
             self.mean = self.mean + difference * (weight / self.weight)
             self.square = self.square + weight * difference * (value - self.mean)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Moments]) -> Moments:
+        """Return the moments of all samples, from those of some samples each."""
+        if len(parts) == 1:
+            return parts[0]
+        means = [part.mean for part in parts if part.mean is not None]
+        squares = [part.square for part in parts if part.square is not None]
+        return cls(parts[0].weight, np.concatenate(means), np.concatenate(squares))
 
     def result(self, statistic: str) -> Float64:
         """Return the ``mean`` or the ``variance``."""

@@ -23,6 +23,10 @@ class Selection:
     indices: Indices | None
     function: Callable[[Any], Any] | None = None
 
+    def of(self, rows: slice) -> Selection:
+        """Return the selection for some samples of the batch."""
+        return self if self.indices is None else Selection(self.indices[rows])
+
     def repeat(self, times: int) -> Selection:
         """Return the selection for a batch repeated ``times`` times."""
         return self if self.indices is None else Selection(np.tile(self.indices, times))
