@@ -16,6 +16,9 @@ from signxai_tf.traits import Unit, constant, is_number
 from signxai_tf.values import TAINTED, TRACKED, Step, Value
 from signxai_tf.vocabulary import KIND
 
+#: Kernels of ``ScaleAndTranslate`` whose weights are never negative.
+_NO_NEGATIVE_WEIGHT = frozenset({b"triangle", b"box", b"gaussian"})
+
 
 def plain(unit: Unit, step: Step) -> Unit | None:
     """Return an operation of the first argument whose name decides its kind."""
@@ -130,6 +133,13 @@ def _first(unit: Unit, step: Step) -> Unit | None:
     return _selection(unit, step) if step.arguments[0].state == TRACKED and len(unit.inputs) == 1 else None
 
 
+def _resized(unit: Unit, step: Step) -> Unit | None:
+    """Resizing; bicubic and others have negative weights."""
+    found, kernel = plain(unit, step), step.attributes.get("kernel_type", b"triangle")
+    overshoots = step.op == "ResizeBicubic" or kernel not in _NO_NEGATIVE_WEIGHT
+    return None if found is None else attrs.evolve(found, constants=overshoots)
+
+
 def _pad(unit: Unit, step: Step) -> Unit | None:
     zero = step.op == "Pad" or is_number(step.arguments[2], 0)
     found = plain(unit, step)
@@ -141,6 +151,7 @@ HANDLERS: dict[str, Callable[[Unit, Step], Unit | None]] = {
     **dict.fromkeys(("Maximum", "Minimum"), _bound),
     "ClipByValue": _clip,
     "LeakyRelu": _leaky,
+    **dict.fromkeys(("ResizeBicubic", "ScaleAndTranslate"), _resized),
     **dict.fromkeys(("Select", "SelectV2"), _where),
     **dict.fromkeys(("TopK", "TopKV2"), _first),
     **dict.fromkeys(("Pad", "PadV2"), _pad),

@@ -67,6 +67,9 @@ _SHAPE = """
     MatrixDiagPartV3=diagonal ExtractImagePatches=unfold
 """
 _POOLS = "AvgPool=avg_pool2d AvgPool3D=avg_pool3d"
+_RESIZINGS = """
+    ResizeBilinear=interpolate ResizeArea=interpolate ResizeBicubic=interpolate ScaleAndTranslate=interpolate
+"""
 _MAX_POOLS = "MaxPool=max_pool2d MaxPool3D=max_pool3d"
 
 #: Operations whose name alone decides kind and neutral name.
@@ -77,7 +80,7 @@ KIND: dict[str, tuple[Kind, str]] = {
     **_table("max_pooling", _MAX_POOLS),
     **_table("softmax", "Softmax=softmax LogSoftmax=log_softmax"),
     **_table("step", _STEPS),
-    **_table("interpolation", "ResizeBilinear=interpolate ResizeArea=interpolate"),
+    **_table("interpolation", _RESIZINGS),
 }
 
 #: Neutral names of operations that have no kind of their own.
@@ -88,7 +91,6 @@ NEUTRAL: dict[str, str] = {
     "Prod": "prod",
     "Cumsum": "cumsum",
     "TopKV2": "topk",
-    "ResizeBicubic": "interpolate",
 }
 
 #: Core operations with weights: neutral name by number of spatial axes comes from the chain around them.

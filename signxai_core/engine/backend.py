@@ -63,8 +63,9 @@ class Operation:
     padding
         ``shape`` only: the operation pads with zeros, nothing else.
     constants
-        ``shape`` only: some of its numbers are constants of its own (concatenation with a constant,
-        padding with a number), so that they may be negative whatever the input is.
+        ``shape``: some of its numbers are constants of its own (concatenation with a constant, padding
+        with a number), ``interpolation``: some of its weights are negative (bicubic); so that its numbers
+        may be negative whatever the input is.
     attributes
         What else is known about the function, as plain values; every backend uses the same words:
 

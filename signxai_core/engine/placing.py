@@ -42,7 +42,7 @@ def at_input(
 
 
 def _carry(backend: Backend, structure: Structure, group: Group, tensor: int, array: Array) -> Array:
-    """Bring an array of the input's shape into a later tensor's, through shape operations.
+    """Bring an array of the input's shape into a later tensor's, through what is passed on the way.
 
     Numbers stay as they are: they are compared with what the group reads, like a single number.
     """
@@ -51,7 +51,7 @@ def _carry(backend: Backend, structure: Structure, group: Group, tensor: int, ar
     operation = structure.producer[tensor]
     if kind(operation.kind).affine:
         return _carry(backend, structure, group, operation.inputs[0], array)
-    if not (kind(operation.kind).routes and kind(operation.kind).before_first):
+    if not kind(operation.kind).before_first:
         raise PlanError(
             f"an array of the input's shape was given, but {group.core.label} does not read the "
             f"input: {operation.label} lies before it. Give a single number for this operation"

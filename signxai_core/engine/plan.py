@@ -324,11 +324,16 @@ class _Resolver:
         last = max((i for i, operation in enumerate(group.pre) if kind(operation.kind).affine), default=-1)
         return [Part(HandOn(one.inputs[0]) if kind(one.kind).affine else Exact()) for one in group.pre[: last + 1]]
 
-    def _handed_on(self, group: Group) -> HandOn | None:
-        """Return how relevance passes a group on the way to the first layer; shape operations have their rule."""
+    def _handed_on(self, group: Group) -> AnyRule | None:
+        """Return how relevance passes a group on the way to the first layer; shape operations have their rule.
+
+        An interpolation hands it to where its numbers came from: its weights sum to 1.
+        """
         core, facts = group.core, self.structure.facts
         if kind(core.kind).affine:
             return HandOn(core.inputs[0])
+        if kind(core.kind).linear:
+            return Exact()
         source = facts.normalised.get(core.outputs[0])
         return None if source is None else HandOn(source)
 
@@ -420,6 +425,6 @@ def _require_first(query: Query, structure: Structure) -> None:
         labels = ", ".join(group.core.label for group in structure.groups[:3])
         raise PlanError(
             "the method has a rule for the first linear operation, but none is reached from the input through "
-            f"shape operations, padding and constant scaling alone; the model starts with: {labels}. Use a method "
-            "without an input-layer rule (prefix 'lrp')"
+            f"shape operations, padding, resizing and constant scaling alone; the model starts with: {labels}. Use a "
+            "method without an input-layer rule (prefix 'lrp')"
         )

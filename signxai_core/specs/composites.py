@@ -34,8 +34,8 @@ class Where:
     functions
         Names of functions, as the recording prints them (``"relu"``).
     position
-        ``"first"``: linear operations reached from the input through shape operations, padding and
-        constant scaling only. ``"last"``: linear operations after which none follows.
+        ``"first"``: linear operations reached from the input through shape operations, padding, resizing
+        and constant scaling only. ``"last"``: linear operations after which none follows.
     path
         Glob on the path of the layer in which the operation ran (``"features.*"``).
     """

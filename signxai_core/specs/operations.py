@@ -184,6 +184,7 @@ _KIND_ROWS: Final = (
         meaning="linear interpolation to another size",
         linear=True,
         keeps_sign=True,
+        before_first=True,
         keeps_gate=True,
         compared=True,
     ),
