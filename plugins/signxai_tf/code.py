@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import dis
-import functools
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-from signxai_tf import private
+from signxai_core.libraries import is_library, package
 
 #: Stands for a name that is not bound.
 ABSENT = object()
-#: Folders of Python's own modules and of installed packages.
-_LIBRARIES = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 #: Modules inside modules that are followed.
 _DEPTH = 4
-
-
-def package(value: Any) -> str:
-    """Return the name of the package that a function, class or module comes from."""
-    name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-    return name.partition(".")[0] if isinstance(name, str) else ""
-
-
-@functools.cache
-def is_library(name: str) -> bool:
-    """Return whether a package was installed, or is Python's own."""
-    if name in private.STANDARD_LIBRARY:
-        return True
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if not isinstance(file, str):
-        return False
-    return file.startswith(_LIBRARIES) or not _INSTALLED.isdisjoint(Path(file).parts)
 
 
 @attrs.frozen(eq=False)

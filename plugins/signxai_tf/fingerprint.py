@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
-from signxai_tf.code import package
+from signxai_core.libraries import package
 from signxai_tf.content import by_content, digest, is_opaque
 from signxai_tf.state import Reader, reader, settings
 

@@ -6,7 +6,6 @@ version lacks what it needs.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -23,8 +22,6 @@ TRIED: Final = (
     ("2.21.0", "3.15.1", "3.11"),
 )
 
-#: Names of Python's own modules.
-STANDARD_LIBRARY: Final = frozenset(sys.stdlib_module_names)
 #: What TensorFlow derives objects from that hold variables: tf.Module, Keras layers, loaded SavedModels. Without it
 #: the last are followed by their identity alone.
 AutoTrackable: Any = getattr(getattr(tf.__internal__, "tracking", None), "AutoTrackable", tf.Module)

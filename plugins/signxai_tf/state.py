@@ -18,8 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from signxai_core.libraries import STANDARD_LIBRARY, is_library, package
 from signxai_tf import private
-from signxai_tf.code import ABSENT, Function, is_library, package
+from signxai_tf.code import ABSENT, Function
 from signxai_tf.content import SEQUENCES
 
 #: Returns what an object holds, in a fixed order; ``None`` if the object is not of the form it was.
@@ -167,7 +168,7 @@ def _has_attributes(value: Any) -> bool:
     own = package(type(value))
     if own in _FRAMEWORKS or not (hasattr(value, "__dict__") or _slots(type(value))):
         return isinstance(value, np.ma.MaskedArray)
-    return own in _CONTAINERS or own not in private.STANDARD_LIBRARY
+    return own in _CONTAINERS or own not in STANDARD_LIBRARY
 
 
 def _slots(kind: type) -> tuple[str, ...]:

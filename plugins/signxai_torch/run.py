@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from signxai_core.engine.backend import Recording
 from signxai_core.errors import InputShapeError, ModelError, OutputError, SignxaiError
 from signxai_torch.calls import exact
+from signxai_torch.draws import Draws
 from signxai_torch.record import Run
-from signxai_torch.shadow import Shadow, unwrap
+from signxai_torch.shadow import Shadow
 
 
 def run_model(model: Any, x: Tensor) -> Recording:
@@ -19,13 +20,13 @@ def run_model(model: Any, x: Tensor) -> Recording:
     with torch.inference_mode(False), torch.enable_grad(), exact(x):
         run = Run()
         handed = run.ledger.track(x)
-        shadow = Shadow(model, run.stack) if isinstance(unwrap(model), nn.Module) else None
+        shadow, draws = Shadow(model, run.stack), Draws(lambda: run.path)
         try:
-            output = _forward(shadow.model if shadow else model, handed, run)
+            with draws:
+                output = _forward(shadow.model, handed, run)
             result = _output(run, output, x.shape)
         finally:
-            if shadow is not None:
-                shadow.close()
+            shadow.close()
     return Recording(
         operations=tuple(run.operations),
         values=run.ledger.values,
@@ -34,6 +35,7 @@ def run_model(model: Any, x: Tensor) -> Recording:
         batch=x.shape[0],
         channel_axis=1,
         rounding=_rounding(x),
+        warnings=tuple(draws.warnings),
     )
 
 

@@ -8,7 +8,6 @@ copied, without its tensors, and only the copy is touched.
 from __future__ import annotations
 
 import functools
-import types
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from signxai_core.errors import ModelError
+from signxai_torch.around import Around, modules_in
 from signxai_torch.calls import ATOMS
 
 _KEY = "signxai"
@@ -76,16 +76,21 @@ class Shadow:
     Parameters
     ----------
     model
-        The model; only read.
+        The model, or a function or object that uses modules; only read.
     stack
         Receives the path of the layer that is running.
     """
 
-    def __init__(self, model: nn.Module, stack: list[str]) -> None:
+    def __init__(self, model: Any, stack: list[str]) -> None:
         self._stack = stack
         self._copies: dict[int, Any] = {}
         self._originals: list[Any] = []
-        self.model = self._module(unwrap(model), "")
+        model = unwrap(model)
+        modules = modules_in(model)
+        self._around = Around(self._value, several=len(modules) > 1)
+        if len(modules) == 1:
+            self._module(modules[0], "")  # its layers have the paths that they have without a function around it
+        self.model = self._value(model, "")
 
     def close(self) -> None:
         """Empty the copies, so that no cycle among them keeps the recording alive."""
@@ -93,6 +98,7 @@ class Shadow:
             if isinstance(copy, nn.Module) and not isinstance(copy, torch.jit.ScriptModule):
                 copy.__dict__.clear()
         self._copies.clear()
+        self._around.close()
         self._originals.clear()
 
     def _keep(self, original: Any, copy: Any) -> Any:
@@ -141,13 +147,13 @@ class Shadow:
         """Return an attribute with its containers copied and its modules replaced."""
         if isinstance(value, nn.Module):
             return self._module(value, path)
-        if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
-            return types.MethodType(value.__func__, self._module(value.__self__, path))
         if type(value) is functools.partial:
             return functools.partial(
                 self._value(value.func, path), *self._value(value.args, path), **self._value(value.keywords, path)
             )
-        if type(value) not in _CONTAINERS or (type(value) is tuple and all(type(item) in ATOMS for item in value)):
+        if type(value) not in _CONTAINERS:
+            return self._around.rebuild(value, path)
+        if type(value) is tuple and all(type(item) in ATOMS for item in value):
             return value
         if id(value) in self._copies:
             return self._copies[id(value)]

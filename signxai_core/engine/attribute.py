@@ -211,4 +211,5 @@ def make_plan(run: Run, label: str, spec: MethodSpec, raw: Raw) -> Plan:
     if spec.family == "control":
         return Plan(label, (), own)
     assignments = list(run.assign(raw, run.clean).values())
-    return Plan(label, assignments[0].rows, own, assignments[0].warnings, run.explains)
+    warnings = (*run.clean.recording.warnings, *assignments[0].warnings)
+    return Plan(label, assignments[0].rows, own, warnings, run.explains)

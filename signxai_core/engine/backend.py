@@ -135,6 +135,8 @@ class Recording:
         Relative rounding error of the products in linear operations: ``2**-24`` in float32, ``2**-11``
         where the hardware computes them in TF32. Unknown is infinite; then the engine computes outputs
         that it could take as differences of others.
+    warnings
+        What users should know about this run, such as random numbers that were drawn; a plan prints them.
     compiled
         A compiling backend's own handle; see :class:`Compiler`.
     returned
@@ -151,6 +153,7 @@ class Recording:
     batch: int
     channel_axis: int
     rounding: float = math.inf
+    warnings: tuple[str, ...] = ()
     compiled: Any = attrs.field(default=None, repr=False)
     returned: int | None = None
     known: dict[Hashable, Any] = attrs.field(factory=dict, repr=False)

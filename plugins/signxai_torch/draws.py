@@ -1,0 +1,70 @@
+"""Random numbers that a model draws while it is recorded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from signxai_core.errors import UnsupportedOperationError
+from signxai_torch import vocabulary
+
+_RANDOM = frozenset(
+    {"rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "bernoulli", "binomial"}
+    | {"multinomial", "normal", "poisson", "uniform", "exponential", "cauchy", "log_normal", "geometric", "random"}
+)
+
+
+class Draws(TorchFunctionMode):
+    """Notes what is drawn; outermost, so that it sees what a recording runs.
+
+    A module in training mode that draws is refused: two equal calls would give two maps.
+
+    Attributes
+    ----------
+    warnings
+        One for each function and layer that drew.
+    """
+
+    def __init__(self, path: Callable[[], str]) -> None:
+        super().__init__()
+        self._path = path
+        self.warnings: dict[str, None] = {}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one PyTorch function."""
+        name = vocabulary.facts(func).canonical
+        if name in _RANDOM:
+            self._note(name)
+        return func(*args, **(kwargs or {}))
+
+    def _note(self, name: str) -> None:
+        path = self._path()
+        training = _in_training()
+        if training is not None:
+            where = f"in {path!r}, " if path else ""
+            raise UnsupportedOperationError(
+                f"the model draws random numbers ({name!r} {where}in a {training}), because it is in training mode: "
+                "each call would give another map; call .eval() on it, or give the module instead of a function "
+                "around it",
+                function=name,
+                path=path,
+            )
+        where = f" in {path!r}" if path else ""
+        self.warnings[f"the model draws random numbers ({name!r}{where}): the map is that of one draw"] = None
+
+
+def _in_training() -> str | None:
+    """Return the class of the module that is running, if it is in training mode."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the functions that are running
+    while frame is not None:
+        running = frame.f_locals.get("self")
+        if isinstance(running, nn.Module):
+            return type(running).__name__ if running.training else None
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
