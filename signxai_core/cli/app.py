@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 import signxai_core as sx
-from signxai_core.cli import comparing, experiment, listing, models, options, show
+from signxai_core.cli import comparing, experiment, judging, listing, models, options, show
 from signxai_core.cli import recompute as recomputing
 from signxai_core.cli import run as running
 from signxai_core.cli.inputs import read
@@ -250,6 +250,7 @@ def recompute(
 
 
 app.command(name="compare")(comparing.compare)
+app.command(name="metrics")(judging.judge)
 app.command(name="run")(experiment.run_experiment)
 app.command(name="schema")(experiment.schema)
 
