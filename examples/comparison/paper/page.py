@@ -75,9 +75,9 @@ def _conclusion(found: Sequence[tables.Difference]) -> Iterator[str]:
     yield (
         "A comparison is one pair of methods on one kind of network, plain or inverted. It is decided where the "
         "interval of the paired difference leaves out 0; all intervals of the table together hold with 95 % "
-        "(Bonferroni). The SIGN idea promises a higher (or no lower) AOC and a lower PCC and SCC. A map times a "
-        "sign has the same |R|, and so the same PCC and SCC, as the plain map: there only AOC is compared. PCC and "
-        "SCC keep their signs, as published: below 0, relevance is large where the input is small."
+        "(Student over images, Bonferroni). The SIGN idea promises a higher (or no lower) AOC and a lower PCC and "
+        "SCC. A map times a sign has the same |R|, and so the same PCC and SCC, as the plain map: there only AOC is "
+        "compared. PCC and SCC keep their signs, as published: below 0, relevance is large where the input is small."
     )
 
 

@@ -12,6 +12,7 @@ import judging
 import methods
 import numpy as np
 import numpy.typing as npt
+import tables
 
 import signxai_core as sx
 from signxai_core import metrics
@@ -102,6 +103,6 @@ def _pairs(folder: Path, names: list[str], results: list[dict[str, npt.NDArray[A
     for sign, other in wanted:
         for measure in ("aoc", "pcc", "scc"):
             one, two = (np.array([r[measure][names.index(name), 0] for r in results]) for name in (sign, other))
-            interval = metrics.mean_interval(one - two, level=level, resamples=20_000)
+            interval = tables.student(one - two, np.arange(len(one)), level)
             writer.writerow([sign, other, measure, *(f"{v:.6g}" for v in (interval.mean, interval.low, interval.high))])
     files.write(folder / "differences.csv", text.getvalue().encode())
