@@ -13,7 +13,7 @@ import torch
 import signxai_core as sx
 from signxai_core import compat
 from signxai_core.adapters.quantus import explain_func
-from signxai_core.errors import InputError, ParameterError
+from signxai_core.errors import InputError, InputShapeError, ParameterError
 from signxai_torch.captum_style import Attribution
 
 
@@ -52,6 +52,34 @@ def test_quantus(branching):
         explain_func(model, x, [0, 0])
     with pytest.raises(ParameterError, match="has no parameter 'xai_lib'"):
         explain_func(model, x, [0, 0], method="lrp_z", xai_lib="captum")
+
+
+def test_quantus_reads_one_channel_in_front_from_keras():
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    for shape, kernel in (((8, 8, 3), layers.Conv2D(4, 3)), ((20, 12), layers.Conv1D(4, 3))):
+        model = keras.Sequential([keras.Input(shape), kernel, layers.Flatten(), layers.Dense(3)])
+        x = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
+        wanted = sx.explain(model, x, "lrp_z", [1, 2]).relevance
+        found = explain_func(model, x, np.array([1, 2]), method="lrp_z", device="cpu")
+        assert found.shape == (2, 1, *shape[:-1])
+        np.testing.assert_allclose(found[:, 0], wanted.sum(axis=-1), rtol=1e-5, atol=1e-7)
+        # Some metrics hand over channels first, whatever the model.
+        first = explain_func(model, np.moveaxis(x, -1, 1), np.array([1, 2]), method="lrp_z")
+        np.testing.assert_array_equal(first, found)
+        largest = explain_func(model, x, [1, 2], method="lrp_z", reduction="max_abs")
+        np.testing.assert_allclose(largest[:, 0], np.abs(wanted).max(axis=-1), rtol=1e-6)
+        whole = explain_func(model, x, [1, 2], method="lrp_z", channels_last=False)
+        np.testing.assert_array_equal(whole, wanted)
+
+
+def test_quantus_reduces_torch_maps_where_asked(branching):
+    model, x = branching
+    wanted = sx.explain(model, x, "lrp_z", [1, 2]).relevance
+    found = explain_func(model, x, [1, 2], method="lrp_z", reduction="sum")
+    np.testing.assert_allclose(found, wanted.sum(axis=1, keepdims=True))
+    with pytest.raises(InputShapeError, match="reduction = 'sum' is over the channels, and the inputs have none"):
+        explain_func(torch.nn.Linear(3, 2), np.ones((1, 3), np.float32), [0], method="lrp_z", reduction="sum")
 
 
 def test_quantus_needs_no_quantus():

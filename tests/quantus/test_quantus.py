@@ -1,7 +1,7 @@
 """Quantus' own metrics on our maps; run by itself, since Quantus is installed without its dependencies.
 
-    pip install --no-deps quantus==0.6.0 opencv-python-headless scikit-image tqdm cachetools lazy-loader imageio \
-        tifffile networkx
+    pip install pandas opencv-python-headless scikit-image tqdm cachetools
+    pip install --no-deps quantus==0.6.0    # where zennit is not installed without torchvision
     pytest tests/quantus
 """
 
