@@ -1,8 +1,8 @@
 """Quantus' own metrics on our maps; run by itself, since Quantus is installed without its dependencies.
 
-    pip install pandas opencv-python-headless scikit-image tqdm cachetools
-    pip install --no-deps quantus==0.6.0    # where zennit is not installed without torchvision
-    pytest tests/quantus
+pip install pandas opencv-python-headless scikit-image tqdm cachetools
+pip install --no-deps quantus==0.6.0    # where zennit is not installed without torchvision
+pytest tests/quantus
 """
 
 from __future__ import annotations
