@@ -24,12 +24,9 @@ from rich.table import Table
 
 import signxai_core as sx
 from signxai_core import metrics
-from signxai_core.calls import taken
 from signxai_core.cli import files, models, options, packages, recompute
 from signxai_core.cli.progress import bar
-from signxai_core.cli.run import explain
 from signxai_core.errors import FileError, InputError, InputShapeError
-from signxai_core.registry import registry
 
 FloatArray = npt.NDArray[Any]
 
@@ -175,14 +172,14 @@ def judge(
     chosen = _chosen(metric, model, mask)
     if output is not None:
         files.refuse_existing([output], overwrite=overwrite)
-    loaded = None
+    noted, loaded = _noted(file), None
     if model is not None:
-        loaded = models.load(model, weights=weights, backend=stored.metadata["request"]["backend"])
+        loaded = models.load(model, weights=weights, backend=stored.request["backend"])
     common: dict[str, Any] = {
         "x": stored.inputs,
-        "axis": _axis(stored, layout),
-        "target": _targets(file),
-        "predict": None if loaded is None else metrics.predictor(loaded, backend=stored.metadata["backend"]),
+        "axis": _axis(stored.inputs.ndim, noted.backend, layout),
+        "target": noted.target,
+        "predict": None if loaded is None else metrics.predictor(loaded, backend=noted.backend),
         "model": loaded,
         "mask": None if mask is None else _mask(mask, len(stored.inputs)),
         "region": region,
@@ -192,12 +189,12 @@ def judge(
     values: dict[str, dict[str, FloatArray]] = {}
     with bar(Console(stderr=True), "judging") as progress:
         for done, (name, relevance) in enumerate(stored.maps.items(), start=1):
-            subject = Subject(relevance=relevance, again=_again(stored, name, _targets(file)), **common)
+            subject = Subject(relevance=relevance, again=_again(stored, name, noted.target), **common)
             values[name] = {key: METRICS[key].compute(subject) for key in chosen}
             if not isinstance(progress, bool):
                 progress(done, len(stored.maps))
     if output is not None:
-        _write(output, values, stored.metadata["labels"])
+        _write(output, values, noted.labels)
     if as_json:
         typer.echo(json.dumps(_as_json(values, level), indent=2))
         return
@@ -216,17 +213,28 @@ def _chosen(wanted: Sequence[str] | None, model: str | None, mask: Path | None) 
     return list(dict.fromkeys(wanted)) if wanted else [key for key in _DEFAULT if there[METRICS[key].needs]]
 
 
-def _axis(stored: recompute.Stored, layout: options.Layout | None) -> int | None:
-    if stored.inputs.ndim < 3:
+@attrs.frozen(eq=False)
+class _Noted:
+    """What the file says besides maps and inputs."""
+
+    backend: str
+    labels: Sequence[str]
+    target: FloatArray | None
+
+
+def _noted(path: Path) -> _Noted:
+    with np.load(path, allow_pickle=False) as arrays:
+        metadata = json.loads(str(arrays["metadata"]))
+        target = np.asarray(arrays["targets"]) if "targets" in arrays.files else None
+    return _Noted(metadata["backend"], metadata["labels"], target)
+
+
+def _axis(rank: int, backend: str, layout: options.Layout | None) -> int | None:
+    if rank < 3:
         return None
-    known = packages.formats().get(stored.metadata["backend"])
+    known = packages.formats().get(backend)
     usual = "channels_first" if known is None else known.LAYOUT
     return -1 if (usual if layout is None else layout.value) == "channels_last" else 1
-
-
-def _targets(path: Path) -> FloatArray | None:
-    with np.load(path, allow_pickle=False) as arrays:
-        return np.asarray(arrays["targets"]) if "targets" in arrays.files else None
 
 
 def _mask(path: Path, samples: int) -> FloatArray:
@@ -244,14 +252,11 @@ def _mask(path: Path, samples: int) -> FloatArray:
 
 def _again(stored: recompute.Stored, name: str, target: FloatArray | None) -> Callable[[Any, FloatArray], FloatArray]:
     """Return a function that explains another model or batch as the maps of ``name`` were made."""
-    request = dict(stored.metadata["request"])
-    given = {key: recompute._value(value) for key, value in request.pop("parameters").items()}  # noqa: SLF001
-    own = taken(sx.parse(name), given, registry())
-    rules = request.pop("rules", {})
-    fixed = {**request, **own, "target": request["target"] if target is None else target}
+    request = {key: stored.request[key] for key in ("backend", "seed", "strict")}
+    classes = stored.request["target"] if target is None else target
 
     def again(model: Any, x: FloatArray) -> FloatArray:
-        relevance: FloatArray = explain(model, x, [name], rules, False, fixed)[name].relevance
+        relevance: FloatArray = sx.explain(model, x, stored.specs[name], classes, **request).relevance
         return relevance
 
     return again
