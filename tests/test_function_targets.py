@@ -114,8 +114,7 @@ def test_seeds_through_every_head(make):
         "logsigmoid": np.log(sigmoid) * one,
     }
     totals = {"softmax": s[:, 1], "log_softmax": np.log(s[:, 1]), "sigmoid": sigmoid[:, 1]}
-    for head in ("sigmoid", "logsigmoid"):
-        start = expected[head]
+    for head, start in expected.items():
         result = sx.explain(make(head), X, "lrp_epsilon_0_1", lambda y: y[:, 1])
         np.testing.assert_allclose(result.relevance, _on_logits(start), rtol=1e-8, atol=1e-12, err_msg=head)
         if head in totals:
@@ -126,7 +125,7 @@ def test_the_probability_of_a_class_that_underflows_gives_finite_maps():
     model = torch_model("softmax")
     with torch.no_grad():
         model.c.bias[1] = -2000.0
-    for name in ("gradient", "smoothgrad"):
+    for name in ("gradient", "smoothgrad", "lrp_z"):
         assert not sx.explain(model, X, name, lambda y: y[:, 1]).relevance.any()
         assert np.isfinite(sx.explain(model, X, name, lambda y: y[:, 0]).relevance).all()
 
@@ -139,7 +138,7 @@ def test_plan_and_result_say_what_is_explained(make, head):
     assert plan.explains.startswith("the selected output of c (linear); skipped behind it: ")
     assert head in plan.explains
     assert f"explains: {plan.explains}" in str(plan)
-    own = sx.explain(model, X, "gradient", lambda y: y[:, 1]).explains
+    own = sx.explain(model, X, "lrp_z", lambda y: y[:, 1]).explains
     assert own.startswith("the target function of what the model returns, the output of ")
     assert head in own
 
