@@ -220,7 +220,7 @@ def test_grad_cam_at_the_input_size():
     network, x, _ = load("cnn_digits")
     golden = np.load(GOLDEN / "cnn_digits" / "signxai1_gradcam.npz")["grad_cam_raw__conv2d"]
     spec = MethodSpec(
-        family="cam", composite=Composite([Entry(Where(), Exact())]), cam=Cam(last_conv="conv2d", normalise=True)
+        family="cam", composite=Composite([Entry(Where(), Exact())]), cam=Cam(last_conv="conv2d_relu", normalise=True)
     )
     # The golden map is float32 and divided by its maximum.
     np.testing.assert_allclose(explain(network, x, spec).relevance[:, 0], golden, atol=1e-6)

@@ -56,7 +56,7 @@ def _fields(value: Any) -> str:
 
 
 def _cam(cam: Cam) -> str:
-    layer = "the last convolution" if cam.last_conv is None else f"the layer {cam.last_conv!r}"
+    layer = "the last convolution with its activation" if cam.last_conv is None else f"the layer {cam.last_conv!r}"
     text = f"Σ_k w_k A_k clipped at 0, A the output of {layer}, w_k the mean gradient over A_k"
     return f"{text}; times the map below" if cam.guided else text
 

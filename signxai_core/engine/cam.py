@@ -17,7 +17,10 @@ FloatArray = npt.NDArray[Any]
 
 
 def activation(structure: Structure, cam: Cam, preset: Preset | None) -> tuple[int, str]:
-    """Return the id of the tensor that the map is made of, and the label of its operation.
+    """Return the id of the tensor that the map is made of, and what it is, in words.
+
+    A layer that is named is taken literally: the tensor is what that layer returns. The last
+    convolution, and the layer of a preset, come with their activation.
 
     Raises
     ------
@@ -26,13 +29,16 @@ def activation(structure: Structure, cam: Cam, preset: Preset | None) -> tuple[i
     """
     operations = [operation for group in structure.groups for operation in group.operations]
     operations.sort(key=lambda operation: operation.index)
-    chosen = _layer(operations, cam.last_conv) if cam.last_conv is not None else None
-    if cam.last_conv is not None and chosen is None:
+    if cam.last_conv is not None:
+        named = _layer(operations, cam.last_conv)
+        if named is not None:
+            return named.outputs[0], named.label
         paths = ", ".join(dict.fromkeys(operation.path for operation in operations if operation.path))
         raise PlanError(
             f"last_conv = {cam.last_conv!r} names no layer that ran; layers that ran: {paths or '(unnamed)'}"
         )
-    if chosen is None and preset is not None and preset.last_conv is not None:
+    chosen = None
+    if preset is not None and preset.last_conv is not None:
         # The name is one framework's; the layer is the last convolution in every framework.
         chosen = _layer(operations, preset.last_conv)
     if chosen is None:
@@ -43,7 +49,10 @@ def activation(structure: Structure, cam: Cam, preset: Preset | None) -> tuple[i
                 "give last_conv='layer' to use another layer with spatial axes"
             )
         chosen = convolutions[-1]
-    return _with_activation(structure, chosen), chosen.label
+    behind = _to_activation(structure, chosen)
+    if not behind:
+        return chosen.outputs[0], chosen.label
+    return behind[-1].outputs[0], f"{chosen.label} with {', '.join(operation.label for operation in behind)}"
 
 
 def _layer(operations: list[Operation], path: str) -> Operation | None:
@@ -52,17 +61,18 @@ def _layer(operations: list[Operation], path: str) -> Operation | None:
     return inside[-1] if inside else None
 
 
-def _with_activation(structure: Structure, operation: Operation) -> int:
-    """Return the output of the activation behind an operation, if there is one; else its own."""
+def _to_activation(structure: Structure, operation: Operation) -> list[Operation]:
+    """Return the operations behind one, up to its activation, if there is one."""
+    behind: list[Operation] = []
     tensor = operation.outputs[0]
     while len(structure.consumers.get(tensor, ())) == 1 and tensor != structure.recording.output:
-        following = structure.consumers[tensor][0]
-        if kind(following.kind).elementwise:
-            return following.outputs[0]
-        if following.kind != "dropout" and not kind(following.kind).affine:
+        behind.append(structure.consumers[tensor][0])
+        if kind(behind[-1].kind).elementwise:
+            return behind
+        if behind[-1].kind != "dropout" and not kind(behind[-1].kind).affine:
             break
-        tensor = following.outputs[0]
-    return operation.outputs[0]
+        tensor = behind[-1].outputs[0]
+    return []
 
 
 def class_activation_map(

@@ -90,7 +90,8 @@ class Cam:
     Parameters
     ----------
     last_conv
-        Path of the layer; ``None`` takes the last convolution recorded.
+        Path of the layer, whose output is taken as it is; ``None`` takes the last convolution recorded,
+        with its activation.
     series
         The input has exactly one spatial axis.
     guided
@@ -119,8 +120,8 @@ class Preset:
     low, high
         Bounds of the preprocessed input, for the zB rule.
     last_conv
-        Layer for class-activation maps: the layer of that name where the model has one, else the
-        last convolution (the name is that of one framework; the layer is the same one).
+        Layer for class-activation maps, with its activation: the layer of that name where the model has
+        one, else the last convolution (the name is that of one framework; the layer is the same one).
     """
 
     name: str = attrs.field(validator=texts.name)

@@ -11,26 +11,30 @@ from signxai_core.testing.nodes import Activation, Array, BatchNorm, Conv, ConvT
 from signxai_core.testing.structure import Dropout
 
 
-def _layer(network: Network, spec: MethodSpec, cam: Cam) -> Node:
+def _named(network: Network, layer: str | None) -> Node | None:
+    return next((node for node in reversed(network.nodes) if layer is not None and node.layer == layer), None)
+
+
+def _convolution(network: Network, spec: MethodSpec) -> Node:
+    """Return the layer of the preset, where the network has one of that name, else the last convolution."""
+    named = _named(network, None if spec.preset is None else spec.preset.last_conv)
+    if named is not None:
+        return named
     convolutions = [node for node in network.nodes if isinstance(node, (Conv, ConvTranspose))]
-    named = [node for node in network.nodes if node.layer == cam.last_conv]
-    if named:
-        return named[-1]
-    # A preset names the layer of one framework's model; in others it is the last convolution.
-    preset = spec.preset is not None and spec.preset.last_conv == cam.last_conv
-    if cam.last_conv is not None and not preset:
-        layers = sorted({node.layer for node in network.nodes})
-        raise PlanError(f"no layer {cam.last_conv!r} for the class-activation map; layers: {', '.join(layers)}")
     if not convolutions:
         raise PlanError(f"a class-activation map needs a convolution, and there is none in\n{network!r}")
     return convolutions[-1]
 
 
 def activation_name(network: Network, spec: MethodSpec, cam: Cam) -> str:
-    """Return the name of the tensor A: the layer's output including its activation."""
-    node = start = _layer(network, spec, cam)
-    if not isinstance(start, (Conv, ConvTranspose)):
-        return start.name
+    """Return the name of the tensor A: a named layer's output, or the last convolution's with its activation."""
+    if cam.last_conv is not None:
+        named = _named(network, cam.last_conv)
+        if named is None:
+            layers = sorted({node.layer for node in network.nodes})
+            raise PlanError(f"no layer {cam.last_conv!r} for the class-activation map; layers: {', '.join(layers)}")
+        return named.name
+    node = start = _convolution(network, spec)
     while True:
         consumers = network.consumers(node.name)
         if len(consumers) != 1:
