@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from signxai_core.specs import operations
 from signxai_tf import arithmetic, chains, choices, masks, normal, patterns
 from signxai_tf.traits import Net, Unit, is_mask, is_number, tracked_outputs
 from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
@@ -82,6 +83,9 @@ def _single(step: Step) -> Unit:
     handler = _HANDLERS.get(step.op, choices.plain)
     note = f"{function} with these arguments is no kind that has rules"
     found = handler(unit, own) or attrs.evolve(unit, note=note)
+    reading = operations.reading("tensorflow", step.op)
+    if reading is not None and not reading.formula:
+        found = attrs.evolve(found, kind=reading.kind, function=reading.neutral or found.function, note="")
     if found.kind == "scaling" and arithmetic.is_increasing(step):
         found = attrs.evolve(found, attributes={**found.attributes, "increasing": True})
     return _restored(found, step, originals)

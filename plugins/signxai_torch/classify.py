@@ -33,6 +33,14 @@ def classify(node: Node) -> Traits:
     if traits is None:
         traits = Traits(kind="other", note=f"{function} with these arguments is no kind that has rules")
     traits.function = traits.function or function
+    return as_read(traits)
+
+
+def as_read(traits: Traits) -> Traits:
+    """Return what a plugin says of a function that is on no list, if one does."""
+    reading = operations.reading("torch", traits.function) if traits.kind == "other" else None
+    if reading is not None and not reading.formula:
+        traits.kind, traits.function, traits.note = reading.kind, reading.neutral or traits.function, ""
     return traits
 
 

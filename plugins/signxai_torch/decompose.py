@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from signxai_core.registry.entries import load
+from signxai_core.specs import operations
 from signxai_torch.calls import tensors_of
-from signxai_torch.formulas import FORMULAS
+from signxai_torch.formulas import FORMULAS, Formula
 
 if TYPE_CHECKING:
     from signxai_torch.record import Run
@@ -23,7 +25,7 @@ def decomposed(run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> An
 
     ``NotImplemented`` where it has none, or none for these arguments, or nothing of it is recorded.
     """
-    formula = FORMULAS.get(run.last)
+    formula = FORMULAS.get(run.last) or _of_plugin(run.last)
     if formula is None or not torch.is_grad_enabled():
         return NotImplemented
     read = (args[1:] if formula.behind_first else args, kwargs)
@@ -56,3 +58,11 @@ def grown(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
     with run:
         larger = live[0].expand(shape)
         return func(*(larger if value is live[0] else value for value in args), **kwargs)
+
+
+def _of_plugin(name: str) -> Formula | None:
+    """Return the formula that a plugin gives for a function, if one does."""
+    reading = operations.reading("torch", name)
+    if reading is None or not reading.formula:
+        return None
+    return Formula(load(reading.formula, "a reading of torch"), reading.neutral or name)

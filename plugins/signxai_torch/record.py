@@ -23,7 +23,7 @@ from signxai_torch import vocabulary
 from signxai_torch.batch_axis import BatchAxes
 from signxai_torch.calls import ATOMS, Call, Invocation, Slot, map_items, plain, rebuild, replace, tensors_of
 from signxai_torch.checks import check_shapes
-from signxai_torch.classify import classify
+from signxai_torch.classify import as_read, classify
 from signxai_torch.decompose import BROADCASTING, decomposed, grown
 from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.formulas import FORMULAS
@@ -270,10 +270,12 @@ class Run(TorchFunctionMode):
                 Call(Invocation(refuse, ()), tuple(leaves), (tensor,), (0,)),
                 leaves,
                 [tensor],
-                Traits(
-                    kind="other",
-                    function=type(tensor.grad_fn).__name__.removesuffix("Backward"),
-                    note="it ran outside PyTorch's functions: a custom autograd function or a script",
+                as_read(
+                    Traits(
+                        kind="other",
+                        function=type(tensor.grad_fn).__name__.removesuffix("Backward"),
+                        note="it ran outside PyTorch's functions: a custom autograd function or a script",
+                    )
                 ),
             )
 

@@ -137,6 +137,10 @@ def entries(found: Registry) -> Table:
         "words": found.words,
         "presets": found.presets,
         "backends": found.backends,
+        "operations": found.operations,
+        "readings": found.readings,
+        "classes of rules": found.rule_classes,
+        "probes": found.probes,
     }
     for kind, owned in tables.items():
         for owner in dict.fromkeys(item.owner for item in owned.values()):

@@ -27,6 +27,8 @@ from signxai_core.config.cells import (
     value_out,
 )
 from signxai_core.config.experiments import Experiment
+from signxai_core.registry import registry
+from signxai_core.registry.entries import load
 from signxai_core.specs import (
     KINDS,
     AnyRule,
@@ -179,6 +181,12 @@ def _refuse_names(what: str, given: Any) -> Any:
     raise ValueError(f"expected a table for the {what}, got {given!r}")
 
 
+def rule_types() -> dict[str, type]:
+    """Return the classes of rules by their ``type`` in files: ours, and those of plugins."""
+    own = {name: load(owned.entry.rule, owned.owner) for name, owned in registry().rule_classes.items()}
+    return {**RULE_TYPES, **own}
+
+
 def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
     """Return a converter for every spec; unknown keys are refused.
 
@@ -203,11 +211,12 @@ def make_converter(named: Named = _refuse_names) -> cattrs.Converter:
     converter.register_unstructure_hook_func(is_value, value_out)
     converter.register_structure_hook_func(_is_names, _names_in)
     converter.register_unstructure_hook_func(_is_names, lambda names: None if names is None else sorted(names))
-    tagged = {**RULE_TYPES, **SAMPLING_TYPES}.values()
+    types_of_rules = rule_types()
+    tagged = {**types_of_rules, **SAMPLING_TYPES}.values()
     for cls in (Term, Share, Stabiliser, *(one for one in tagged if one is not Rule)):
         _register(converter, cls)
     _register(converter, Rule, "rule", named)
-    for union, types, what in ((AnyRule, RULE_TYPES, "rule"), (Sampling, SAMPLING_TYPES, "sampling")):
+    for union, types, what in ((AnyRule, types_of_rules, "rule"), (Sampling, SAMPLING_TYPES, "sampling")):
         _register_union(converter, union, types, what, named)
     converter.register_unstructure_hook(FunctionRule, _function_out)
     linear = members(LinearRule)

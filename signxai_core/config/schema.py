@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from signxai_core.config.cells import WORDS, is_cell_union, is_value, members
-from signxai_core.config.converter import RULE_TYPES, SAMPLING_TYPES
+from signxai_core.config.converter import SAMPLING_TYPES, rule_types
 from signxai_core.config.experiments import Experiment
 from signxai_core.registry import Registry
 from signxai_core.specs import (
@@ -81,7 +81,7 @@ def _definitions(registry: Registry) -> Schema:
         "value": value,
         "kind": {"enum": list(KINDS)},
         "cell": {"anyOf": cells},
-        "rule": {"anyOf": [*by_name, *_tagged(RULE_TYPES)]},
+        "rule": {"anyOf": [*by_name, *_tagged(rule_types())]},
         "linear_rule": {"anyOf": [*by_name, *_tagged({"rule": Rule}, needed=False)]},
         "sampling": {"anyOf": _tagged(SAMPLING_TYPES)},
         "composite": {"anyOf": [{"type": "string"}, _use(list(registry.composites)), composite]},

@@ -17,7 +17,8 @@ from signxai_core.engine.plan import HandOn, Linearised
 from signxai_core.engine.propagate import number
 from signxai_core.engine.roles import shares
 from signxai_core.engine.structure import Structure
-from signxai_core.errors import PluginError, UnsupportedOperationError
+from signxai_core.errors import PluginError, SignxaiError, UnsupportedOperationError
+from signxai_core.registry.propagators import propagator_of
 from signxai_core.specs.nonlinear import AnyRule, Exact, NormalisationRule, Pass, Shared, SoftmaxRule, Stop
 
 
@@ -66,16 +67,28 @@ def propagate(place: Place, rule: AnyRule) -> Sequence[Array]:
     Raises
     ------
     PluginError
-        If no propagator is registered for the rule's class.
+        If no propagator is registered for the rule's class, or what a plugin's one raised or returned
+        is wrong.
     """
-    propagator = PROPAGATORS.get(type(rule))
-    if propagator is None:
-        known = ", ".join(sorted(kind.__name__ for kind in PROPAGATORS))
-        raise PluginError(
-            f"the rule {rule.name!r} is of the class {type(rule).__qualname__}, for which no propagator is registered "
-            f"(hook signxai_propagators); classes with one: {known}"
-        )
-    return propagator(place, rule)
+    own = PROPAGATORS.get(type(rule))
+    return _of_plugin(place, rule) if own is None else own(place, rule)
+
+
+def _of_plugin(place: Place, rule: AnyRule) -> Sequence[Array]:
+    """Return what the propagator of a plugin's class of rules returns; what it raises names rule and operation."""
+    propagator, owner = propagator_of(type(rule))
+    where = f"plugin {owner!r}, rule {rule.name!r} at {place.operation.label}"
+    try:
+        handed = tuple(propagator(place, rule))
+    except SignxaiError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{where}: {type(error).__name__}: {error}") from error
+    shapes = [tuple(getattr(array, "shape", ())) for array in handed]
+    wanted = [tuple(x.shape) for x in place.inputs]
+    if shapes != wanted:
+        raise PluginError(f"{where}: expected one array per input, of shapes {wanted}, and got {shapes}")
+    return handed
 
 
 def _exact(place: Place, rule: Exact) -> Sequence[Array]:

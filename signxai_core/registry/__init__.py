@@ -1,7 +1,16 @@
 """Plugins: hook specifications, entries, and the registry built from entry points."""
 
 from signxai_core.registry.check import check
-from signxai_core.registry.entries import BackendEntry, CompositeEntry, Conversion, Grid, RuleEntry, Word
+from signxai_core.registry.entries import (
+    BackendEntry,
+    CompositeEntry,
+    Conversion,
+    Grid,
+    ProbeEntry,
+    RuleClass,
+    RuleEntry,
+    Word,
+)
 from signxai_core.registry.hookspecs import hookimpl
 from signxai_core.registry.manager import Owned, PluginInfo, Problem, Registry, build, discover
 from signxai_core.registry.process import Declared, declare, extend, registry, registry_without
@@ -14,8 +23,10 @@ __all__ = [
     "Grid",
     "Owned",
     "PluginInfo",
+    "ProbeEntry",
     "Problem",
     "Registry",
+    "RuleClass",
     "RuleEntry",
     "Word",
     "build",

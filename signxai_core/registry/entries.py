@@ -49,6 +49,49 @@ class RuleEntry:
 
 
 @attrs.frozen(kw_only=True)
+class RuleClass:
+    """A class of rules of its own: frozen, hashable values with a propagator.
+
+    Parameters
+    ----------
+    name
+        Its ``type`` in configuration files.
+    rule
+        Path of the class; see :class:`~signxai_core.specs.nonlinear.AnyRule`.
+    propagator
+        Path of ``function(place, rule)``, which returns one array per input of the operation; see
+        :class:`~signxai_core.engine.local.Place`.
+    """
+
+    name: str = attrs.field(validator=_name)
+    rule: str = attrs.field(validator=_path)
+    propagator: str = attrs.field(validator=_path)
+
+
+@attrs.frozen(kw_only=True)
+class ProbeEntry:
+    """A network with an operation of a plugin's own, for the conformance suite.
+
+    Parameters
+    ----------
+    name
+        As everywhere.
+    build
+        Path of ``function(backend)``: the name of a backend to ``(model, x, method)``, with ``x`` a NumPy
+        array and ``method`` a name or specification; ``None`` for a backend that it has no model for.
+    oracle
+        Path of ``function(x, target)``: what the relevance has to be, computed without this library.
+    tolerance
+        Largest difference, relative to the largest relevance.
+    """
+
+    name: str = attrs.field(validator=_name)
+    build: str = attrs.field(validator=_path)
+    oracle: str = attrs.field(validator=_path)
+    tolerance: float = 1e-9
+
+
+@attrs.frozen(kw_only=True)
 class CompositeEntry:
     """A composite: ``factory(**numbers, convention=...)`` returns a composite."""
 

@@ -20,14 +20,17 @@ from signxai_core.registry.entries import (
     CompositeEntry,
     Conversion,
     Grid,
+    ProbeEntry,
+    RuleClass,
     RuleEntry,
     Word,
 )
 from signxai_core.specs.methods import Preset
+from signxai_core.specs.operations import FunctionRow, KindRow, Reading
 
 PROJECT = "signxai"
 #: Goes up whenever a hook, or a field of what a hook hands over, is added.
-VERSION = 1
+VERSION = 2
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -66,3 +69,23 @@ def signxai_backends() -> Iterable[BackendEntry]:  # type: ignore[empty-body]
 @hookspec
 def signxai_conversions() -> Iterable[Conversion]:  # type: ignore[empty-body]
     """Objects of other libraries that :func:`signxai_core.explain` takes as methods."""
+
+
+@hookspec
+def signxai_operations() -> Iterable[KindRow | FunctionRow]:  # type: ignore[empty-body]
+    """Kinds and functions of operations: rows of the table in :mod:`signxai_core.specs.operations`."""
+
+
+@hookspec
+def signxai_readings() -> Iterable[Reading]:  # type: ignore[empty-body]
+    """How a backend reads functions of its framework that it does not know."""
+
+
+@hookspec
+def signxai_rule_classes() -> Iterable[RuleClass]:  # type: ignore[empty-body]
+    """Classes of rules, each with the function that propagates them."""
+
+
+@hookspec
+def signxai_probes() -> Iterable[ProbeEntry]:  # type: ignore[empty-body]
+    """Networks with a plugin's own operations, and what their relevance has to be."""

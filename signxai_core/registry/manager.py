@@ -18,6 +18,7 @@ import pluggy
 from signxai_core.errors import PluginError, SignxaiError, UnknownNameError
 from signxai_core.registry import entries, hookspecs
 from signxai_core.specs.methods import MethodSpec, Preset
+from signxai_core.specs.operations import FunctionRow, KindRow, Reading
 
 GROUP = "signxai"
 DISABLE = "SIGNXAI_DISABLE_PLUGINS"
@@ -73,8 +74,14 @@ class PluginInfo:
 class _Hook:
     """How one hook's entries are checked and filed."""
 
-    entry_type: type
+    entry_type: type | tuple[type, ...]
     key: Callable[[Any], Iterable[str]]
+
+    @property
+    def wanted(self) -> str:
+        """The types in words."""
+        types = self.entry_type if isinstance(self.entry_type, tuple) else (self.entry_type,)
+        return " or ".join(one.__name__ for one in types)
 
 
 _HOOKS: Mapping[str, _Hook] = MappingProxyType(
@@ -86,6 +93,10 @@ _HOOKS: Mapping[str, _Hook] = MappingProxyType(
         "signxai_methods": _Hook(entries.Grid, lambda e: (*e, *e.aliases)),
         "signxai_backends": _Hook(entries.BackendEntry, lambda e: (e.name,)),
         "signxai_conversions": _Hook(entries.Conversion, lambda e: (e.name,)),
+        "signxai_operations": _Hook((KindRow, FunctionRow), lambda e: (f"{type(e).__name__}:{e.name}",)),
+        "signxai_readings": _Hook(Reading, lambda e: (f"{e.backend}:{e.function}",)),
+        "signxai_rule_classes": _Hook(entries.RuleClass, lambda e: (e.name,)),
+        "signxai_probes": _Hook(entries.ProbeEntry, lambda e: (e.name,)),
     }
 )
 
@@ -104,6 +115,10 @@ class Registry:
     methods: Mapping[str, Owned]
     backends: Mapping[str, Owned]
     conversions: Mapping[str, Owned]
+    operations: Mapping[str, Owned]
+    readings: Mapping[str, Owned]
+    rule_classes: Mapping[str, Owned]
+    probes: Mapping[str, Owned]
     plugins: tuple[PluginInfo, ...]
     problems: tuple[Problem, ...]
     declared: Mapping[str, MethodSpec] = MappingProxyType({})
@@ -163,6 +178,10 @@ def build(
         methods=filed["signxai_methods"],
         backends=filed["signxai_backends"],
         conversions=filed["signxai_conversions"],
+        operations=filed["signxai_operations"],
+        readings=filed["signxai_readings"],
+        rule_classes=filed["signxai_rule_classes"],
+        probes=filed["signxai_probes"],
         plugins=tuple(_with_status(info, found) for info in infos),
         problems=tuple(found),
     )
@@ -206,12 +225,12 @@ def _collect(
             if impl.plugin is plugin:
                 handed_over += impl.function()
     except Exception as error:  # noqa: BLE001 - as above
-        text = f"{type(error).__name__}: {error}; expected an iterable of {how.entry_type.__name__}"
+        text = f"{type(error).__name__}: {error}; expected an iterable of {how.wanted}"
         return [Problem(name, f"hook {hook}", text)]
     problems = []
     for entry in handed_over:
         if not isinstance(entry, how.entry_type):
-            text = f"handed over {entry!r} of type {type(entry).__name__}, expected {how.entry_type.__name__}"
+            text = f"handed over {entry!r} of type {type(entry).__name__}, expected {how.wanted}"
             problems.append(Problem(name, f"hook {hook}", text))
             continue
         for key in how.key(entry):
@@ -235,10 +254,7 @@ def discover() -> Registry:
     plugins: dict[str, object] = {}
     infos: list[PluginInfo] = []
     problems: list[Problem] = []
-    points = sorted(
-        importlib.metadata.entry_points(group=GROUP),
-        key=lambda p: (p.value.partition(".")[0] != "signxai_rules", p.name),
-    )
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
     for point in dict.fromkeys(points):
         distribution = point.dist.name if point.dist is not None else ""
         status = "active"
@@ -252,7 +268,7 @@ def discover() -> Registry:
         else:
             try:
                 plugins[point.name] = point.load()
-            except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported
                 status = "broken"
                 problems.append(Problem(point.name, f"import of {point.value}", f"{type(error).__name__}: {error}"))
         infos.append(PluginInfo(point.name, point.value, distribution, status))

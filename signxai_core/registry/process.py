@@ -11,8 +11,12 @@ from types import MappingProxyType
 import attrs
 
 from signxai_core.errors import PluginError, SignxaiWarning
-from signxai_core.registry.manager import Owned, Registry, discover
+from signxai_core.registry import propagators
+from signxai_core.registry.entries import RuleClass
+from signxai_core.registry.manager import Owned, Problem, Registry, discover
+from signxai_core.specs import operations
 from signxai_core.specs.methods import MethodSpec
+from signxai_core.specs.operations import Reading
 
 
 @attrs.frozen
@@ -39,6 +43,7 @@ def registry() -> Registry:
 def _discovered() -> Registry:
     """Build the registry from entry points; problems are warned about once."""
     found = discover()
+    found = attrs.evolve(found, problems=(*found.problems, *_install(found)))
     for problem in found.problems:
         warnings.warn(str(problem), SignxaiWarning, stacklevel=3)
     if not found.rules:
@@ -47,6 +52,24 @@ def _discovered() -> Registry:
             "Install the distribution (pip install signxai-core) instead of putting its folder on the path."
         )
     return found
+
+
+def _install(found: Registry) -> list[Problem]:
+    """Fill the tables of operations, readings and propagators; return what contradicts what is there."""
+    problems = []
+    for owned in (*found.operations.values(), *found.readings.values(), *found.rule_classes.values()):
+        entry = owned.entry
+        try:
+            if isinstance(entry, Reading):
+                operations.add_readings([entry])
+            elif isinstance(entry, RuleClass):
+                propagators.PATHS[entry.rule] = (entry.propagator, owned.owner)
+            else:
+                is_kind = isinstance(entry, operations.KindRow)
+                operations.add_rows([entry] if is_kind else (), () if is_kind else [entry])
+        except ValueError as error:
+            problems.append(Problem(owned.owner, "table of operations", str(error)))
+    return problems
 
 
 def extend(base: Registry, files: Mapping[str, Declared]) -> Registry:

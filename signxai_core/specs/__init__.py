@@ -30,7 +30,7 @@ from signxai_core.specs.methods import (
     Smooth,
 )
 from signxai_core.specs.nonlinear import AnyRule, Exact, NormalisationRule, Pass, Shared, SoftmaxRule, Stop
-from signxai_core.specs.operations import KINDS, UNWEIGHTED, WEIGHTED, FunctionRow, Kind, KindRow
+from signxai_core.specs.operations import KINDS, UNWEIGHTED, WEIGHTED, FunctionRow, Kind, KindRow, Reading
 from signxai_core.specs.rules import (
     FunctionRule,
     Gate,
@@ -83,6 +83,7 @@ __all__ = [
     "Phrase",
     "Position",
     "Preset",
+    "Reading",
     "Rule",
     "Sampling",
     "Seed",

@@ -44,7 +44,7 @@ class AnyRule(Protocol):
     """What every rule answers, of whatever class.
 
     A class of rules is a frozen, hashable value with these four; the engine propagates it by the
-    function that is registered for the class (hook ``signxai_propagators``).
+    function that is registered for the class (hook ``signxai_rule_classes``).
     """
 
     def __hash__(self) -> int:

@@ -107,6 +107,33 @@ class FunctionRow:
     scales: bool = False
 
 
+@attrs.frozen(kw_only=True)
+class Reading:
+    """How a backend reads a function of its framework that it does not know itself.
+
+    Parameters
+    ----------
+    backend
+        Name of the backend.
+    function
+        The function's name in that framework, as the plan of the gradient shows it (``"Quantise"``).
+    kind
+        What it is: a row of :data:`KINDS`, or one of the plugin's own.
+    neutral
+        Its name in composites and plans; the framework's where it is not given.
+    formula
+        Path of a function, ``"package.module:function"``, that is called instead of the model's, with
+        the same arguments, and computes the same with operations that have rules. It is recorded as
+        these, under the neutral name as their group.
+    """
+
+    backend: str
+    function: str
+    kind: Kind = "other"
+    neutral: str = ""
+    formula: str = ""
+
+
 @attrs.frozen
 class Table:
     """Rows by name; iterates over the names.
@@ -276,6 +303,8 @@ _UNKNOWN: Final = FunctionRow(name="")
 _ROWS: dict[str, KindRow] = {row.name: row for row in _KIND_ROWS}
 _FUNCTIONS: dict[str, FunctionRow] = {row.name: row for row in _function_rows()}
 
+_READINGS: dict[tuple[str, str], Reading] = {}
+
 #: All kinds, in the order of tables.
 KINDS: Final = Table(_ROWS)
 
@@ -293,6 +322,24 @@ def function(name: str) -> FunctionRow:
 def activations() -> frozenset[str]:
     """Return the neutral names of the functions that are activations: elementwise functions of one tensor."""
     return frozenset(name for name, row in _FUNCTIONS.items() if row.kind == "activation")
+
+
+def reading(backend: str, name: str) -> Reading | None:
+    """Return how a plugin wants a function of a framework to be read."""
+    return _READINGS.get((backend, name))
+
+
+def add_readings(readings: Iterable[Reading]) -> None:
+    """Add readings of a plugin; equal ones may be added again.
+
+    Raises
+    ------
+    ValueError
+        If another reading of that function is there.
+    """
+    for one in readings:
+        if _READINGS.setdefault((one.backend, one.function), one) != one:
+            raise ValueError(f"{one.backend} reads {one.function!r} already: {_READINGS[one.backend, one.function]}")
 
 
 def add_rows(kinds: Iterable[KindRow] = (), functions: Iterable[FunctionRow] = ()) -> None:

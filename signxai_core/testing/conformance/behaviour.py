@@ -11,6 +11,8 @@ import numpy as np
 import signxai_core.api as sx
 from signxai_core.engine.backend import Backend
 from signxai_core.errors import InputShapeError, InputTypeError, InputValueError, OutputError, SignxaiError, TargetError
+from signxai_core.registry import registry
+from signxai_core.registry.entries import load
 from signxai_core.specs.cells import KEEP
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.methods import Integrate, MethodSpec, Smooth
@@ -56,6 +58,18 @@ def check_batch(subject: Subject, probe: Probe) -> None:
         together = subject.relevance(probe, probe.x, spec)
         alone = np.concatenate([subject.relevance(probe, probe.x[i : i + 1], spec) for i in range(len(probe.x))])
         same("relevance of a batch, against its samples alone", together, alone, _BATCHES)
+
+
+def check_plugin(subject: Subject, name: str) -> None:
+    """A plugin's own network has the relevance that its oracle says."""
+    owned = registry().probes[name]
+    built = load(owned.entry.build, owned.owner)(subject.name)
+    if built is None:
+        return
+    model, x, method = built
+    found = sx.explain(model, x, method, backend=subject.name)
+    expected = load(owned.entry.oracle, owned.owner)(x, found.target)
+    same(f"relevance, against plugin {owned.owner!r}", found.relevance, expected, owned.entry.tolerance)
 
 
 def check_sampling(subject: Subject) -> None:

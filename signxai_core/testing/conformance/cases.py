@@ -23,6 +23,7 @@ TOPICS: Final[Mapping[str, str]] = MappingProxyType(
         "vjp": "Backend.vjp of this kind of operation, at the recorded point",
         "rule": "whatever failed above; else what the engine does with this kind of operation",
         "model": "the model, its input or other samples are touched",
+        "plugin": "a plugin's own operation: its reading in this backend, its rule, or its oracle",
         "error": "Backend.prepare and record: exceptions of signxai_core.errors",
     }
 )
@@ -121,7 +122,11 @@ def cases(*, topics: Iterable[str] = (), names: Iterable[str] = (), places: Iter
     listed = list(_contract())
     for probe in PROBES.values():
         listed += _of_probe(probe)
-    listed += [_of_rule(name, probe) for probe in PROBES.values() for name in registry().rules]
+    listed += [_of_rule(name, probe) for probe in PROBES.values() for name in registry().rules if rules.is_known(name)]
+    listed += [
+        Case("plugin", name, "oracle", functools.partial(behaviour.check_plugin, name=name))
+        for name in registry().probes
+    ]
     wanted = [frozenset(chosen) for chosen in (topics, names, places)]
     order = list(TOPICS)
     return tuple(

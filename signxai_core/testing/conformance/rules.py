@@ -29,6 +29,8 @@ from signxai_core.testing.reference import explain
 #: is headroom for the frameworks' own order of summation. A wrong formula is off by far more.
 TOLERANCE: Final = 1e-9
 
+#: Classes of rules that the reference computes.
+_CLASSES: Final = (Rule, FunctionRule, Exact, NormalisationRule, Pass, Shared, SoftmaxRule, Stop)
 _PLAIN: Final = (Share((Term(KEEP, KEEP, KEEP),)),)
 _AROUND: Final = (
     Entry(Where(kinds=WEIGHTED), Rule(_PLAIN, Stabiliser(0.25))),
@@ -145,6 +147,11 @@ def example(name: str) -> AnyRule:
     owned = registry().rules[name]
     rule: AnyRule = owned.make(**owned.entry.example)
     return rule
+
+
+def is_known(name: str) -> bool:
+    """Return whether the reference knows a rule's class; others have probes of their own."""
+    return isinstance(example(name), _CLASSES)
 
 
 @functools.lru_cache(maxsize=4096)
