@@ -123,7 +123,8 @@ def test_without_it_the_quantiser_is_refused_or_a_constant():
         "for name in ('torch', 'tensorflow'):\n"
         "    try:\n"
         "        sx.explain(*probe.build(name)[:2], 'lrp_z')\n"
-        "        print(name, [row.rule for row in sx.plan(*probe.build(name)[:2], 'lrp_z').rows if row.kind == 'step'])\n"
+        "        plan = sx.plan(*probe.build(name)[:2], 'lrp_z')\n"
+        "        print(name, [row.rule for row in plan.rows if row.kind == 'step'])\n"
         "    except sx.errors.SignxaiError as error:\n"
         "        print(name, type(error).__name__)\n"
     )
