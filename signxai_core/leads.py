@@ -26,6 +26,11 @@ def spelled(name: str) -> str:
     return _SPELLINGS.get(short, plain)
 
 
+def is_lead(name: str) -> bool:
+    """Return whether a name, however it is spelled, is that of an ECG's lead."""
+    return spelled(name) in _SPELLINGS.values()
+
+
 def twice(names: Iterable[str]) -> list[str]:
     """Return the names that occur more than once."""
     seen = list(names)

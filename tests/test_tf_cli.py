@@ -20,9 +20,10 @@ from test_cli import fail, place, run, succeed
 
 import signxai_core as sx
 from signxai_core.cli import guard, models, options
+from signxai_core.cli.preprocess import Preprocess, applied
 from signxai_core.demo import data
 from signxai_core.errors import BackendError, FileError, ModelError
-from signxai_tf import demo_model, loading
+from signxai_tf import demo_model, formats, loading
 
 #: Keras 3.15 with NumPy 2.4, in its own code.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -65,7 +66,7 @@ def test_models(saved, tmp_path, monkeypatch, model):
     with np.load(tmp_path / "out/explanations.npz") as found:
         np.testing.assert_allclose(found["outputs"], outputs, rtol=1e-5, atol=1e-6)
     with Image.open(tmp_path / "out/maps/x.npy_0_lrp_z.png") as picture:
-        assert picture.size[0] == picture.size[1]
+        assert min(picture.size) > 300
 
 
 def test_plan(saved):
@@ -124,7 +125,8 @@ def test_files_that_are_none(tmp_path):
 def test_names_that_no_backend_takes():
     assert fail(ModelError, "plan", "net.h5", "x.npy", "-m", "gradient") == (
         "the model 'net.h5' is not of the form 'package.module:callable'; tensorflow also takes a .keras file, the "
-        "folder of a SavedModel, or keras.applications:NAME"
+        "folder of a SavedModel, or keras.applications:NAME; torch also takes torchvision:NAME; zennit also takes "
+        "torchvision:NAME"
     )
     text = fail(BackendError, "plan", "net.keras", "x.npy", "-m", "gradient", "--backend", "torch")
     assert text == "the model 'net.keras' is for the backend 'tensorflow', not for 'torch'"
@@ -180,8 +182,9 @@ def test_formats_import_no_framework():
     code = """
         import sys
         from signxai_core.cli import packages
-        assert list(packages.formats()) == ["tensorflow"]
+        assert list(packages.formats()) == ["tensorflow", "torch", "zennit"]
         found = packages.formats()["tensorflow"]
+        assert packages.formats()["torch"].takes("torchvision:resnet18")
         assert found.takes("a.keras") and found.takes("keras.applications:VGG16") and not found.takes("a.b:c")
         assert not {"torch", "tensorflow", "keras"} & set(sys.modules)
     """
@@ -223,7 +226,7 @@ def test_demo(made):
     for name in ("maps.npz", "maps_series.npz"):
         with np.load(folder / name) as arrays:
             maps |= {key.removeprefix("maps/"): arrays[key] for key in arrays if key.startswith("maps/")}
-    assert set(maps) == {sx.name(sx.parse(name)) for name in sx.methods()}
+    assert {sx.name(sx.parse(name)) for name in maps} == {sx.name(sx.parse(name)) for name in sx.methods()}
     assert {relevance.shape for relevance in maps.values()} == {(3, 8, 8, 1), (3, 8, 8)}
     assert all(np.isfinite(relevance).all() for relevance in maps.values())
     page = (folder / "gallery.html").read_text("utf-8")
@@ -240,7 +243,7 @@ def test_demo_says_what_to_do_next(made):
 
 
 def test_demo_maps_are_recomputed_from_its_model(made):
-    assert "150 of 150 maps are the same" in succeed("recompute", made[0] / "maps.npz", made[0] / "model.keras")
+    assert "151 of 151 maps are the same" in succeed("recompute", made[0] / "maps.npz", made[0] / "model.keras")
 
 
 def test_training_is_seeded_and_leaves_the_random_state():
@@ -253,3 +256,51 @@ def test_training_is_seeded_and_leaves_the_random_state():
     assert (np.random.random(), float(tf.random.uniform(()))) == wanted  # noqa: NPY002
     assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), same.get_weights(), strict=True))
     assert not np.array_equal(one.get_weights()[0], other.get_weights()[0])
+
+
+def test_images_for_models_of_keras_are_preprocessed_as_theirs_were(tmp_path, monkeypatch):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    monkeypatch.setattr(
+        keras.applications, "VGG16", lambda weights: keras.Sequential([keras.Input((6, 5, 3)), *layers])
+    )
+    Image.new("RGB", (9, 9), (10, 20, 30)).save(tmp_path / "x.png")
+    args = ("-m", "gradient", "--pictures", "none", "-o")
+    succeed("explain", "keras.applications:VGG16", tmp_path / "x.png", *args, tmp_path / "out")
+    with np.load(tmp_path / "out/explanations.npz") as found:
+        assert found["inputs"].shape == (1, 6, 5, 3)
+        np.testing.assert_allclose(found["inputs"][0, 0, 0], [30 - 103.939, 20 - 116.779, 10 - 123.68], rtol=1e-5)
+    succeed("explain", "keras.applications:VGG16", tmp_path / "x.png", *args, tmp_path / "own", "--scale", "0,1")
+    with np.load(tmp_path / "own/explanations.npz") as found:
+        assert found["inputs"].max() == pytest.approx(30 / 255)
+
+
+def test_preprocessing_is_that_of_keras():
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype(np.float32)
+    modules = {
+        "VGG16": "vgg16", "ResNet50": "resnet", "ResNet50V2": "resnet_v2", "InceptionV3": "inception_v3",
+        "InceptionResNetV2": "inception_resnet_v2", "Xception": "xception", "MobileNet": "mobilenet",
+        "MobileNetV2": "mobilenet_v2", "MobileNetV3Small": "mobilenet_v3", "NASNetMobile": "nasnet",
+        "DenseNet121": "densenet", "EfficientNetB0": "efficientnet", "EfficientNetV2S": "efficientnet_v2",
+        "ConvNeXtTiny": "convnext",
+    }  # fmt: skip
+    for name, module in modules.items():
+        expected = getattr(keras.applications, module).preprocess_input(pixels.copy())
+        way = formats.preprocess(f"keras.applications:{name}")
+        np.testing.assert_allclose(applied(pixels, Preprocess(way)), expected, rtol=1e-4, atol=1e-4, err_msg=name)
+    every = [name for name in dir(keras.applications) if name[0].isupper()]
+    assert not [name for name in every if formats.preprocess(f"keras.applications:{name}") is None]
+    assert formats.preprocess("net.keras") is None
+
+
+def test_names_of_imagenets_classes(monkeypatch):
+    utils = keras.applications.imagenet_utils
+    monkeypatch.setattr(
+        utils, "decode_predictions", lambda rows, top: [[("n", f"class {i}", 1.0)] for i in range(len(rows))]
+    )
+    assert loading.class_names("keras.applications:VGG16")[:2] == ("class 0", "class 1")
+
+    def offline(rows, top):
+        raise OSError("no network")
+
+    monkeypatch.setattr(utils, "decode_predictions", offline)
+    assert loading.class_names("keras.applications:VGG16") == ()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from signxai_core.errors import FileError, ModelError, nearest_names
@@ -122,6 +123,15 @@ def _application(name: str, weights: Path | None) -> Any:
             f"downloaded: {_first_line(error)}. Give a file of weights with --weights FILE, or leave --weights out "
             "for random ones"
         ) from error
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return the names of ImageNet's classes, which Keras' own weights tell apart; none where they cannot be had."""
+    decode = keras.applications.imagenet_utils.decode_predictions
+    try:
+        return tuple(best[0][1] for best in decode(np.eye(1000, dtype=np.float32), top=1))
+    except Exception:  # noqa: BLE001 - the list is downloaded, and only a convenience
+        return ()
 
 
 def _first_line(error: Exception) -> str:

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from signxai_core.errors import ModelError
 from signxai_tf import private
-from signxai_tf.porting_layers import Slot, check_channels, features, slots, width
+from signxai_tf.porting_layers import check_channels, features, slots, width
+from signxai_tf.porting_slots import Slot
 
 FloatArray = npt.NDArray[Any]
 
@@ -140,7 +141,7 @@ def _writes(slot: Slot, *, to_torch: bool) -> Iterator[Callable[[], None]]:
     """Check one array, and yield what puts it in its place."""
     given, wanted = (slot.keras, slot.torch) if to_torch else (slot.torch, slot.keras)
     if wanted is None:
-        if given is not None and not np.all(_read(given, slot.name) == slot.neutral):
+        if given is not None and not slot.is_counted and not np.all(_read(given, slot.name) == slot.neutral):
             raise ModelError(f"the destination has no {slot.name}")
         return
     dtype = _dtype(wanted, slot.name)

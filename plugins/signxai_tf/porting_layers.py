@@ -7,40 +7,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import attrs
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from signxai_core.errors import ModelError
+from signxai_tf.porting_recurrent import lstm
+from signxai_tf.porting_slots import Slot
 
 FloatArray = npt.NDArray[Any]
 Order = npt.NDArray[np.intp] | None
-Turn = Callable[[FloatArray], FloatArray]
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class Slot:
-    """One array in both frameworks.
-
-    Parameters
-    ----------
-    name
-        For errors.
-    keras, torch
-        The weights; ``None`` where a layer goes without.
-    to_torch, to_keras
-        Turn one framework's layout into the other's.
-    neutral
-        Value of an array that makes no difference; ``None`` where every value does.
-    """
-
-    name: str
-    keras: Any
-    torch: Any
-    to_torch: Turn = lambda array: array
-    to_keras: Turn = lambda array: array
-    neutral: float | None = None
 
 
 def slots(layer: Any, module: Any, order: Order) -> list[Slot]:
@@ -168,6 +144,10 @@ def _batch_norm(layer: Any, module: Any, order: Order) -> Iterator[Slot]:
     yield _vector("variance", layer.moving_variance, module.running_var, 1.0, order)
 
 
+def _lstm(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
+    yield from lstm(layer, module)
+
+
 def _embedding(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
     yield Slot(name="table", keras=layer.embeddings, torch=module.weight)
 
@@ -187,6 +167,7 @@ _TABLE: tuple[tuple[tuple[type, ...], tuple[str, ...], _Read], ...] = (
     ((_K.BatchNormalization,), ("BatchNorm2d", "BatchNorm1d", "BatchNorm3d"), _batch_norm),
     ((_K.LayerNormalization,), ("LayerNorm",), _normalisation),
     ((_K.Embedding,), ("Embedding",), _embedding),
+    ((_K.LSTMCell,), ("LSTM",), _lstm),
 )
 
 

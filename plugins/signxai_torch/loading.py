@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +11,66 @@ from typing import Any
 import torch
 from torch import nn
 
-from signxai_core.errors import FileError, ModelError
+from signxai_core.errors import FileError, ModelError, SignxaiError, nearest_names
+from signxai_torch import formats
+
+#: Weights that torchvision fetches.
+_PRETRAINED = "imagenet"
+
+
+def load_model(text: str, weights: Path | None) -> Any:
+    """Return a model of torchvision.
+
+    Parameters
+    ----------
+    text
+        ``torchvision:NAME``, such as ``torchvision:resnet50``.
+    weights
+        File for :func:`load_weights`, or ``imagenet``: torchvision's own, from its folder or downloaded.
+        Without it, weights are random.
+
+    Raises
+    ------
+    ModelError
+        For names that torchvision does not have, or without torchvision.
+    FileError
+        When weights can be neither read nor downloaded.
+    """
+    models, name = _torchvision(), text.removeprefix(formats.TORCHVISION)
+    known = models.list_models()
+    if name not in known:
+        near = nearest_names(name, known)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ModelError(f"torchvision has no {name!r}{hint} It has {_listed(known)}")
+    if weights is None or str(weights) != _PRETRAINED:
+        model = models.get_model(name, weights=None)
+        if weights is not None:
+            load_weights(model, weights)
+        return model.eval()
+    try:
+        return models.get_model(name, weights="DEFAULT").eval()
+    except Exception as error:
+        raise FileError(
+            f"the weights {_PRETRAINED!r} of {name} are neither stored in PyTorch's folder nor could they be "
+            f"downloaded: {error}. Give a file of weights with --weights FILE, or leave --weights out for random ones"
+        ) from error
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return the names of the classes that torchvision's own weights tell apart."""
+    found = _torchvision().get_model_weights(text.removeprefix(formats.TORCHVISION)).DEFAULT.meta.get("categories", ())
+    return tuple(found)
+
+
+def _torchvision() -> Any:
+    try:
+        return importlib.import_module("torchvision.models")
+    except SignxaiError:
+        raise  # Triton after TensorFlow
+    except ImportError as error:
+        raise ModelError(
+            f"torchvision cannot be imported: {error}. Install it with: pip install torchvision"
+        ) from error
 
 
 def load_weights(model: Any, path: Path) -> None:

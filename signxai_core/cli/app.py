@@ -22,6 +22,7 @@ from signxai_core.cli import comparing, experiment, judging, listing, models, op
 from signxai_core.cli import recompute as recomputing
 from signxai_core.cli import run as running
 from signxai_core.cli.inputs import read
+from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.printing import printable
 from signxai_core.cli.selection import matching, select
 from signxai_core.errors import InputError, SignxaiError, SignxaiWarning
@@ -151,16 +152,22 @@ def plan(
     mean: options.MeanOption = None,
     std: options.StdOption = None,
     grey: options.GreyOption = False,
+    preprocess: options.PreprocessOption = None,
+    sampling_rate: options.SamplingRateOption = None,
+    leads: options.LeadsOption = None,
     key: options.KeyOption = None,
     config: options.ConfigOption = None,
 ) -> None:
     """Show which rule every operation of the model gets, and why."""
-    how = options.reading(size, scale, mean, std, grey, key)
+    how = options.reading(
+        size, scale, mean, std, grey, key, preprocess=preprocess, sampling_rate=sampling_rate, leads=leads
+    )
     loaded = models.load(model, weights=weights, backend=backend)
     place = models.layout(loaded, layout, backend)
+    how = models.own_images(model, loaded, inputs, attrs.evolve(how, layout=place))
     found = sx.plan(
         loaded,
-        read(inputs, attrs.evolve(how, layout=place)).array,
+        read(inputs, how).array,
         sx.with_rules(method, options.rules(rule), convention=convention.value),
         backend=backend,
         convention=convention.value,
@@ -193,19 +200,26 @@ def explain(
     mean: options.MeanOption = None,
     std: options.StdOption = None,
     grey: options.GreyOption = False,
+    preprocess: options.PreprocessOption = None,
+    sampling_rate: options.SamplingRateOption = None,
+    leads: options.LeadsOption = None,
     key: options.KeyOption = None,
     config: options.ConfigOption = None,
     pictures: Annotated[
         options.Pictures, typer.Option(help="One PNG per sample and method, contact sheets, or what is fewer.")
     ] = options.Pictures.auto,
+    labels: options.LabelsOption = None,
     overwrite: options.OverwriteOption = False,
 ) -> None:
     """Compute relevance maps; write them as .npz, as pictures and as a table."""
     parameters = options.parameters(set_)
-    how = options.reading(size, scale, mean, std, grey, key)
+    how = options.reading(
+        size, scale, mean, std, grey, key, preprocess=preprocess, sampling_rate=sampling_rate, leads=leads
+    )
     loaded = models.load(model, weights=weights, backend=backend)
     place = models.layout(loaded, layout, backend)
-    samples = read(inputs, attrs.evolve(how, layout=place))
+    how = models.own_images(model, loaded, inputs, attrs.evolve(how, layout=place))
+    samples = read(inputs, how)
     request = {
         "target": options.target(target),
         "convention": convention.value,
@@ -224,6 +238,12 @@ def explain(
         output=output,
         layout=place,
         pictures=pictures,
+        labelling=Labelling(
+            classes=options.names(labels, "--labels") or models.class_names(model, weights),
+            sampling_rate=samples.sampling_rate,
+            leads=samples.leads or (),
+            preprocess=how.preprocess,
+        ),
         overwrite=overwrite,
         batch_size=batch_size,
         max_memory=max_memory,

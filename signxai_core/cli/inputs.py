@@ -12,7 +12,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from signxai_core.cli import records
 from signxai_core.cli.images import read_image
+from signxai_core.cli.preprocess import Preprocess, applied
 from signxai_core.cli.printing import printable
 from signxai_core.errors import FileError, InputError, InputShapeError
 
@@ -20,6 +22,7 @@ Layout = Literal["channels_first", "channels_last"]
 Array = npt.NDArray[Any]
 ARRAYS = (".npy", ".npz")
 SERIES = (".csv", ".tsv", ".txt")
+RECORDS = (records.SUFFIX,)
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +43,12 @@ class Reading:
         Per channel, taken off and divided by after scaling; images and CSV.
     key
         Which array of an ``.npz`` file.
+    preprocess
+        What becomes of images instead of ``scale``, ``mean`` and ``std``.
+    sampling_rate
+        Of series, in hertz; records are resampled to it.
+    leads
+        Names of the channels of series; records are put in this order.
     """
 
     layout: Layout = "channels_first"
@@ -49,14 +58,19 @@ class Reading:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     key: str | None = None
+    preprocess: Preprocess | None = None
+    sampling_rate: float | None = None
+    leads: tuple[str, ...] | None = None
 
 
 @attrs.frozen(eq=False)
 class Inputs:
-    """Samples as one batch, and what each is called."""
+    """Samples as one batch, what each is called, and what is known about series."""
 
     array: Array
     labels: tuple[str, ...]
+    sampling_rate: float | None = None
+    leads: tuple[str, ...] | None = None
 
 
 def read(paths: Sequence[Path], how: Reading) -> Inputs:
@@ -65,6 +79,8 @@ def read(paths: Sequence[Path], how: Reading) -> Inputs:
     Images and CSV files are one sample each; ``.npy`` and ``.npz`` arrays carry their batch axis.
     """
     _refuse_idle_options(paths, how)
+    rate, leads = records.facts(paths, how.sampling_rate, how.leads)
+    how = attrs.evolve(how, sampling_rate=rate, leads=leads)
     parts = [_reader(path)(path, how) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if part.ndim == 0:
@@ -79,7 +95,7 @@ def read(paths: Sequence[Path], how: Reading) -> Inputs:
         single = path.suffix.lower() not in ARRAYS or len(part) == 1
         name = printable(path.name)
         labels += [name] if single else [f"{name}[{i}]" for i in range(len(part))]
-    return Inputs(np.concatenate(parts), tuple(labels))
+    return Inputs(np.concatenate(parts), tuple(labels), rate, leads)
 
 
 def _reader(path: Path) -> Callable[[Path, Reading], Array]:
@@ -88,20 +104,28 @@ def _reader(path: Path) -> Callable[[Path, Reading], Array]:
     suffix = path.suffix.lower()
     if suffix in ARRAYS:
         return _read_array
+    if suffix in RECORDS:
+        return _read_record
     return _read_series if suffix in SERIES else _read_image
 
 
 def _refuse_idle_options(paths: Sequence[Path], how: Reading) -> None:
     """Refuse options that would be ignored: the user expects them to do something."""
     suffixes = {path.suffix.lower() for path in paths}
-    images = bool(suffixes - set(ARRAYS) - set(SERIES))
-    series = bool(suffixes & set(SERIES))
+    images = bool(suffixes - {*ARRAYS, *SERIES, *RECORDS})
+    series = bool(suffixes & {*SERIES, *RECORDS})
+    arrays = bool(suffixes & set(ARRAYS))
+    if how.preprocess is not None and (how.grey or (how.scale, how.mean, how.std) != (None, None, None)):
+        raise InputError("--preprocess says what --scale, --mean, --std and --grey would: give the one or the others")
     idle = [
         ("--size", how.size is not None and not images, "image files"),
         ("--scale", how.scale is not None and not images, "image files"),
         ("--grey", how.grey and not images, "image files"),
         ("--mean", how.mean is not None and not (images or series), "image and CSV files"),
         ("--std", how.std is not None and not (images or series), "image and CSV files"),
+        ("--preprocess", how.preprocess is not None and not images, "image files"),
+        ("--sampling-rate", how.sampling_rate is not None and not (arrays or series), "series"),
+        ("--leads", how.leads is not None and not (arrays or series), "series"),
         ("--key", how.key is not None and ".npz" not in suffixes, ".npz files"),
     ]
     for option, is_idle, files in idle:
@@ -136,7 +160,13 @@ def _chosen(arrays: Any, path: Path, wanted: str | None) -> Array:
 
 
 def _read_image(path: Path, how: Reading) -> Array:
-    return _finish(read_image(path, grey=how.grey, size=how.size, scale=how.scale), path, how)
+    if how.preprocess is None:
+        return _finish(read_image(path, grey=how.grey, size=how.size, scale=how.scale), path, how)
+    return _finish(applied(read_image(path, grey=False, size=how.size, scale=(0, 255)), how.preprocess), path, how)
+
+
+def _read_record(path: Path, how: Reading) -> Array:
+    return _finish(records.read_record(path, how.sampling_rate, how.leads), path, how)
 
 
 def _read_series(path: Path, how: Reading) -> Array:

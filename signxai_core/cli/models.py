@@ -6,12 +6,16 @@ import hashlib
 import importlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from signxai_core.cli import options, packages
 from signxai_core.cli.guard import import_order
-from signxai_core.cli.inputs import Layout
+from signxai_core.cli.inputs import ARRAYS, RECORDS, SERIES, Layout, Reading
+from signxai_core.cli.preprocess import Preprocess
 from signxai_core.errors import BackendError, FileError, ModelError
 from signxai_core.registry import registry
 
@@ -34,7 +38,8 @@ def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
     """
     owner = _loaded_by(path, backend)
     if owner is not None:
-        return packages.loading(owner).load_model(path, weights)
+        with import_order():
+            return packages.loading(owner).load_model(path, weights)
     if weights is not None and not weights.is_file():
         raise FileError(f"the weights {weights} are not a file")
     with import_order():
@@ -72,6 +77,31 @@ def layout(model: object, given: options.Layout | None, backend: str | None) -> 
         return given.value
     known = packages.formats().get(backend or _claimed_by(model) or "")
     return "channels_first" if known is None else known.LAYOUT
+
+
+def own_images(path: str, model: object, inputs: Sequence[Path], how: Reading) -> Reading:
+    """Preprocess and resize images as a known model's were, where no option says otherwise.
+
+    A known model is one by a name of its framework, such as ``keras.applications:VGG16``.
+    """
+    suffixes = {file.suffix.lower() for file in inputs}
+    said = (how.preprocess, how.scale, how.mean, how.std) != (None,) * 4 or how.grey
+    owner = _loaded_by(path, None)
+    way = None if owner is None else packages.formats()[owner].preprocess(path)
+    if way is None or not suffixes - {*ARRAYS, *SERIES, *RECORDS}:
+        return how
+    shape = getattr(model, "input_shape", None)
+    known = isinstance(shape, tuple) and len(shape) == 4 and all(shape[1:3])
+    size = how.size or ((int(shape[1]), int(shape[2])) if known and shape is not None else (224, 224))
+    return attrs.evolve(how, size=size, preprocess=how.preprocess if said else Preprocess(way))
+
+
+def class_names(path: str, weights: Path | None) -> tuple[str, ...]:
+    """Return the names of a known model's classes, none where its weights are from a file or random."""
+    owner = _loaded_by(path, None)
+    if owner is None or weights is None or str(weights) != "imagenet":
+        return ()
+    return packages.loading(owner).class_names(path)
 
 
 def _loaded_by(path: str, backend: str | None) -> str | None:

@@ -12,7 +12,9 @@ import typer
 
 import signxai_core as sx
 from signxai_core.cli import inputs
-from signxai_core.errors import ParameterError
+from signxai_core.cli.preprocess import Preprocess
+from signxai_core.cli.printing import printable
+from signxai_core.errors import FileError, ParameterError
 
 
 class Layout(str, Enum):
@@ -120,6 +122,20 @@ ScaleOption = Annotated[
 ]
 MeanOption = Annotated[str | None, typer.Option(help="Taken off after scaling, one per channel: 0.485,0.456,0.406.")]
 StdOption = Annotated[str | None, typer.Option(help="Divided by after that, one per channel.")]
+PreprocessOption = Annotated[
+    Preprocess | None,
+    typer.Option(help="As the network's images were: caffe, torch, tf, raw [default: known models' own]."),
+]
+SamplingRateOption = Annotated[
+    float | None,
+    typer.Option("--sampling-rate", min=0.001, help="Of series in hertz; .hea records are resampled to it."),
+]
+LeadsOption = Annotated[
+    str | None, typer.Option(help="Names of channels: I,II,V1; .hea records are put in this order.")
+]
+LabelsOption = Annotated[
+    str | None, typer.Option(help="Names of the classes, for titles and tables: a,b,c or a file with one per line.")
+]
 GreyOption = Annotated[bool, typer.Option("--grey", help="Read images with one channel.")]
 KeyOption = Annotated[str | None, typer.Option(help="Which array of an .npz file.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist already.")]
@@ -165,6 +181,10 @@ def reading(  # one parameter per option
     std: str | None,
     grey: bool,  # noqa: FBT001 - handed on from a command
     key: str | None,
+    *,
+    preprocess: Preprocess | None = None,
+    sampling_rate: float | None = None,
+    leads: str | None = None,
 ) -> inputs.Reading:
     """Turn the options on inputs into one value; the model decides about the layout."""
     return inputs.Reading(
@@ -174,7 +194,28 @@ def reading(  # one parameter per option
         std=numbers(std, "--std"),
         grey=grey,
         key=key,
+        preprocess=preprocess,
+        sampling_rate=sampling_rate,
+        leads=names(leads, "--leads"),
     )
+
+
+def names(text: str | None, option: str) -> tuple[str, ...] | None:
+    """Turn ``"I,II,V1"``, or the lines of a file, into names."""
+    if text is None:
+        return None
+    path = Path(text)
+    if "," not in text and path.is_file():
+        try:
+            found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise FileError(f"cannot read the names in {path}: {error}") from error
+    else:
+        found = [part.strip() for part in text.split(",")]
+    if not found or not all(found):
+        message = f"expected names separated by commas, or a file of names, got {text!r}"
+        raise typer.BadParameter(message, param_hint=option)
+    return tuple(printable(name) for name in found)
 
 
 def target(text: str | None) -> int | list[int] | None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from signxai_core.cli import files
 from signxai_core.cli.batches import Finished
+from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.serialise import to_json
 from signxai_core.config import to_plain
 from signxai_core.explanation import Explanation
@@ -26,7 +27,7 @@ from signxai_core.registry import registry
 _NOTED = ("signxai-core", "numpy", "torch", "tensorflow", "keras")
 #: Of the .npz files; changes when their content does.
 FORMAT = "signxai-core explanations 2"
-COLUMNS = ("sample", "method", "target", "sum", "expected", "gap", "min", "max")
+COLUMNS = ("sample", "method", "target", "class", "sum", "expected", "gap", "min", "max")
 
 
 @attrs.frozen(eq=False)
@@ -44,6 +45,8 @@ class Result:
         ``max_memory``, ``parameters``.
     written
         Names of the files that the call writes besides.
+    labelling
+        Names of classes and channels.
     """
 
     explanations: Mapping[str, Explanation | Finished]
@@ -51,6 +54,7 @@ class Result:
     labels: tuple[str, ...]
     request: Mapping[str, Any]
     written: tuple[str, ...] = ()
+    labelling: Labelling = attrs.field(factory=Labelling)
 
     @property
     def first(self) -> Explanation | Finished:
@@ -104,7 +108,7 @@ def earlier_files(path: Path) -> tuple[str, ...]:
     return files.safe(noted.get("files")) if isinstance(noted, dict) else ()
 
 
-def rows(result: Result) -> Iterator[tuple[str, str, int | str, float, float, float, float, float]]:
+def rows(result: Result) -> Iterator[tuple[str, str, int | str, str, float, float, float, float, float]]:
     """Yield one row per sample and method, in the order of :data:`COLUMNS`."""
     for sample, label in enumerate(result.labels):
         for name, e in result.explanations.items():
@@ -112,7 +116,17 @@ def rows(result: Result) -> Iterator[tuple[str, str, int | str, float, float, fl
             relevance = e.relevance[sample]
             target = int(e.target[sample]) if e.target is not None else ""
             low, high = float(relevance.min()), float(relevance.max())
-            yield label, name, target, total, expected, float(e.conservation.gap[sample]), low, high
+            yield (
+                label,
+                name,
+                target,
+                result.labelling.of_class(target),
+                total,
+                expected,
+                float(e.conservation.gap[sample]),
+                low,
+                high,
+            )
 
 
 def write_table(path: Path, table: Sequence[tuple[Any, ...]]) -> Path:

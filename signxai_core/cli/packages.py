@@ -27,12 +27,18 @@ class Formats(Protocol):
     def takes(self, text: str) -> bool:
         """Return whether ``text`` names such a model."""
 
+    def preprocess(self, text: str) -> str | None:
+        """Return which :class:`~signxai_core.cli.preprocess.Preprocess` such a model was trained with, if known."""
+
 
 class Loading(Protocol):
     """Module ``loading`` in the package of a backend's factory: how its weights and models are read."""
 
     def load_model(self, text: str, weights: Path | None) -> Any:
         """Return the model that ``text`` names, weights filled in; only with a module ``formats``."""
+
+    def class_names(self, text: str) -> tuple[str, ...]:
+        """Return the names of the classes of such a model with its own weights; only with ``formats``."""
 
     def load_weights(self, model: Any, path: Path) -> None:
         """Fill ``model`` from a file, without ever running code that the file holds.

@@ -130,24 +130,3 @@ def place(axes: Axes, tile: Tile, *, left: float, top: float, side: float) -> No
     for line in tile.lines if tile.lines is not None else ():
         steps = x0 + (np.arange(len(line)) + 0.5) * wide / len(line)
         axes.plot(steps, y0 + tall * (1 - line), color="black", lw=0.6)
-
-
-def series_png(relevance: Array, x: Array, title: str, *, channels_last: bool) -> bytes:
-    """Draw a series (or a vector) as lines over its relevance, one row per channel."""
-    series = np.atleast_2d(_channels_first(x, channels_last=channels_last))
-    planes = np.atleast_2d(_channels_first(relevance, channels_last=channels_last))
-    if len(series) > _LINES:
-        return png(heat(planes), at_least=480)
-    figure = Figure(figsize=(9, 1.0 + 1.3 * len(series)), layout="constrained")
-    largest = float(np.abs(planes).max(initial=0.0)) or 1.0
-    rows = figure.subplots(len(series), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, values, plane in zip(rows, series, planes, strict=True):
-        low, high = float(values.min()), float(values.max())
-        margin = 0.08 * (high - low) or 1.0
-        extent = (-0.5, len(values) - 0.5, low - margin, high + margin)
-        image = axes.imshow(plane[None], cmap=COLOURS, vmin=-largest, vmax=largest, extent=extent, aspect="auto")
-        axes.plot(np.arange(len(values)), values, color="black", lw=0.9)
-    rows[0].set_title(title, fontsize=10, parse_math=False)
-    rows[-1].set_xlabel("step")
-    figure.colorbar(image, ax=list(rows), label="relevance")
-    return figure_png(figure)

@@ -21,6 +21,7 @@ from signxai_core import calls
 from signxai_core.cli import files, outputs
 from signxai_core.cli.batches import Work, batch_size, compute, joined
 from signxai_core.cli.inputs import Inputs, Layout
+from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.naming import picture_names
 from signxai_core.cli.options import Pictures
 from signxai_core.cli.printing import say
@@ -61,6 +62,7 @@ class Job:
     layout: Layout
     pictures: Pictures
     overwrite: bool
+    labelling: Labelling = attrs.field(factory=Labelling)
     batch_size: int | None = None
     max_memory: int | None = None
 
@@ -98,10 +100,12 @@ def run(job: Job, out: Console, err: Console) -> None:
         for warning in warnings:
             say(err, f"warning: {warning}", "yellow")
         request = {**_request(job, work), "parameters": job.parameters, "rules": job.rules}
-        result = outputs.Result(explanations, job.inputs.array, job.inputs.labels, request, planned.names[1:])
+        result = outputs.Result(
+            explanations, job.inputs.array, job.inputs.labels, request, planned.names[1:], job.labelling
+        )
         table = list(outputs.rows(result))
         _write(job, store, result, table, planned, err)
-    out.print(_render(table, out.width))
+    out.print(_render(table, out.width, job.labelling))
     for line in _summary(job, result, planned):
         say(out, line)
 
@@ -142,6 +146,7 @@ def _call(job: Job, work: Work, planned: _Files) -> dict[str, Any]:
         "parameters": to_json(job.parameters),
         "rules": job.rules,
         "layout": job.layout,
+        "labelling": attrs.asdict(job.labelling),
         "files": list(planned.names),
     }
     loaded: dict[str, Any] = json.loads(json.dumps(call))
@@ -221,17 +226,21 @@ def _sheets(job: Job, kind: Pictures) -> dict[str, range]:
     return {"sheet.png" if len(ranges) == 1 else f"sheet_{i}.png": found for i, found in enumerate(ranges, start=1)}
 
 
-def _render(table: Sequence[tuple[Any, ...]], width: int) -> Table:
+def _render(table: Sequence[tuple[Any, ...]], width: int, labelling: Labelling) -> Table:
     """Lay the rows out by sample; a narrow terminal gets no extremes, so that names stay whole."""
-    shown = outputs.COLUMNS[3:] if width >= _WIDE else outputs.COLUMNS[3:-2]
+    shown = outputs.COLUMNS[4:] if width >= _WIDE else outputs.COLUMNS[4:-2]
     rendered = Table(box=None, header_style="bold", pad_edge=False)
     rendered.add_column("method", overflow="fold")
     for column in shown:
         rendered.add_column(column, justify="right", no_wrap=True)
     previous = None
-    for label, name, target, *numbers in table[:_SHOWN]:
+    for label, name, target, _, *numbers in table[:_SHOWN]:
         if label != previous:
-            rendered.add_row(f"[bold]{escape(label)}[/], target {target}" if target != "" else escape(label))
+            rendered.add_row(
+                f"[bold]{escape(label)}[/], target {escape(labelling.target(target))}"
+                if target != ""
+                else escape(label)
+            )
             previous = label
         rendered.add_row(f"  {name}", *(f"{number:.4g}" for number in numbers[: len(shown)]))
     if len(table) > _SHOWN:

@@ -16,7 +16,7 @@ need("matplotlib", "cmcrameri", purpose="signxai_core.plot", extra="plot")
 
 from signxai_core.plot.averages import beat_average, lead_averages  # noqa: E402 - the check comes first
 from signxai_core.plot.canvas import Drawn, save  # noqa: E402
-from signxai_core.plot.ecg import beat, ecg  # noqa: E402
+from signxai_core.plot.ecg import LARGEST_MILLIVOLTS, beat, ecg  # noqa: E402
 from signxai_core.plot.grids import difference, grid, side_by_side  # noqa: E402
 from signxai_core.plot.images import image, spectrogram  # noqa: E402
 from signxai_core.plot.intervals import intervals  # noqa: E402
@@ -24,6 +24,7 @@ from signxai_core.plot.of_explanation import draw, html  # noqa: E402
 from signxai_core.plot.series import bars, series  # noqa: E402
 
 __all__ = [
+    "LARGEST_MILLIVOLTS",
     "Drawn",
     "bars",
     "beat",

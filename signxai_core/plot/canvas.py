@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,6 +110,15 @@ def save(figure: Figure | SubFigure, path: str | Path, *, dpi: int = DPI, close:
     if close:
         plt.close(whole)
     return target
+
+
+def png(figure: Figure | SubFigure, *, dpi: int = 110) -> bytes:
+    """Return a figure as PNG, and forget it."""
+    whole = figure.figure if isinstance(figure, SubFigure) else figure
+    buffer = io.BytesIO()
+    whole.savefig(buffer, format="png", dpi=dpi)
+    plt.close(whole)
+    return buffer.getvalue()
 
 
 def _undated(path: Path) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from signxai_core.plot.samples import Array, Channels
 from signxai_core.plot.strips import Look, Style
 
 STYLES = ("trace", "band", "intervals", "bubbles")
+#: No heart gives more; signals beyond are in another unit.
+LARGEST_MILLIVOLTS = 30.0
 _WORDS = {
     "trace": "colour along the trace",
     "band": "colour behind the trace",
@@ -96,6 +98,12 @@ def ecg(  # noqa: PLR0913 - what a figure may ask for, by name
     """
     values = np.asarray(samples.channels_first(signal, channels, spatial=1, what="signal"), dtype=np.float64)
     names = _leads(leads, values)
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest <= LARGEST_MILLIVOLTS:
+        raise InputError(
+            f"an ECG is drawn in millivolts, and this one reaches {largest:g}: divide microvolts by 1000, or draw "
+            "what is no voltage with series()"
+        )
     look = None if relevance is None else _look(relevance, values, channels, style, cmap, limit, sampling_rate)
     first, count = _window(window, sampling_rate, values.shape[1])
     step = speed / sampling_rate

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from signxai_core.errors import InputShapeError, ParameterError
 from signxai_core.explanation import Explanation
-from signxai_core.plot.canvas import Drawn
+from signxai_core.plot.canvas import Drawn, png
 from signxai_core.plot.ecg import ecg
 from signxai_core.plot.images import image, spectrogram
 from signxai_core.plot.series import bars, series
@@ -78,7 +76,4 @@ def html(explanation: Explanation) -> str:
 
 
 def _png(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(png(figure, dpi=80)).decode()
