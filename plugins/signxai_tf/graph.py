@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from signxai_tf import private
+from signxai_tf.dropout import without_dropout
 from signxai_tf.operations import plain_attributes, signature
 from signxai_tf.vocabulary import ASSIGNMENTS, RANDOM
 
@@ -55,21 +56,25 @@ class Body:
 
 @attrs.frozen(eq=False, slots=False)
 class Graph:
-    """A model's body and the functions that it calls."""
+    """A model's body and the functions that it calls.
+
+    Parameters
+    ----------
+    main, functions
+        Without dropout.
+    is_random
+        Whether the model draws random numbers, for dropout too.
+    """
 
     main: Body
     functions: Mapping[str, Body]
+    is_random: bool = False
 
     @functools.cached_property
     def operations(self) -> frozenset[str]:
         """Names of all operations that may run."""
         bodies = (self.main, *self.functions.values())
         return frozenset(node.op for body in bodies for node in body.nodes)
-
-    @property
-    def is_random(self) -> bool:
-        """Whether it draws random numbers."""
-        return not self.operations.isdisjoint(RANDOM)
 
     @property
     def assigns(self) -> bool:
@@ -92,12 +97,15 @@ def read(definition: Any, arguments: Iterable[str], results: Iterable[str], path
         Layer of each node, where it is known.
     """
     functions = {}
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    is_random = any(node.op in RANDOM for node in nodes)
     changing = _changing(definition.library.function)
     for function in definition.library.function:
         names = tuple(argument.name for argument in function.signature.input_arg)
         wanted = [function.ret[result.name] for result in function.signature.output_arg]
         functions[function.signature.name] = _body(function.node_def, names, wanted, {}, changing)
-    return Graph(_body(definition.node, tuple(arguments), list(results), paths, changing), functions)
+    main = _body(definition.node, tuple(arguments), list(results), paths, changing)
+    return Graph(main, functions, is_random)
 
 
 def _changing(functions: Iterable[Any]) -> frozenset[str]:
@@ -126,6 +134,7 @@ def _body(
     changing: frozenset[str],
 ) -> Body:
     by_name = {definition.name: definition for definition in definitions}
+    without_dropout(by_name)
     references = tuple(_reference(by_name, result, arguments) for result in results)
     effects = [name for name, node in by_name.items() if _changes(node, changing)]
     needed = _in_order(by_name, arguments, [name for name, _ in references], effects)

@@ -77,10 +77,10 @@ def _record(traced: Trace, interpreter: Interpreter, x: Any) -> Recording:
     captured = [Value(array, owner=traced.owners.get(place)) for place, array in enumerate(traced.captured)]
     results = interpreter.run(start, captured)
     output = _output(traced, results, tuple(x.shape))
-    return _recording(Net(interpreter.steps, output), start, output)
+    return _recording(Net(interpreter.steps, output), start, output, traced.warnings)
 
 
-def _recording(net: Net, start: Value, output: Value) -> Recording:
+def _recording(net: Net, start: Value, output: Value, warnings: tuple[str, ...]) -> Recording:
     ids: dict[int, int] = {id(start): 0}
     values: dict[int, Any] = {0: start.array}
 
@@ -99,6 +99,7 @@ def _recording(net: Net, start: Value, output: Value) -> Recording:
         batch=int(start.array.shape[0]),
         channel_axis=_channel_axis(operations, rank),
         rounding=_rounding(start.array.dtype),
+        warnings=warnings,
     )
 
 

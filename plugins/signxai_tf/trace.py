@@ -19,12 +19,13 @@ import numpy as np
 import tensorflow as tf
 
 from signxai_core.engine.backend import Recording
-from signxai_core.errors import ModelError
+from signxai_core.errors import ModelError, SignxaiError
 from signxai_tf import layers, private
 from signxai_tf.callables import entry_point
 from signxai_tf.compiled import CompiledModel, compile_model
 from signxai_tf.fingerprint import Fingerprint, fingerprint
 from signxai_tf.graph import Graph, read
+from signxai_tf.training import Watch, warnings
 from signxai_tf.values import NotCompilableError
 from signxai_tf.verify import difference
 
@@ -48,6 +49,8 @@ class Trace:
         Path of the layer that owns a captured variable, by place in ``captured``.
     structure
         What the model returns, with one placeholder for every tensor in ``graph.main.results``.
+    warnings
+        What users should know about the model.
     size
         Numbers in its variables and in a sample of its input.
     """
@@ -56,6 +59,7 @@ class Trace:
     captured: tuple[Any, ...]
     owners: dict[int, str]
     structure: Any
+    warnings: tuple[str, ...]
     size: int
     _compiled: OrderedDict[Hashable, CompiledModel | None] = attrs.field(factory=OrderedDict, init=False)
 
@@ -160,7 +164,7 @@ def _trace(model: Any, x: Any) -> tuple[Trace, int | None]:
         sample = x if traced.graph.functions else x[:1]
         if difference(traced.graph, traced.captured, call, sample) is None:
             return traced, None
-    except ModelError:
+    except SignxaiError:
         raise
     except Exception as error:  # noqa: BLE001 - a user's model may fail in any way
         general: Exception | None = error
@@ -168,7 +172,7 @@ def _trace(model: Any, x: Any) -> tuple[Trace, int | None]:
         general = None
     try:
         traced = _traced(model, call, tf.TensorSpec(x.shape, x.dtype))
-    except ModelError:
+    except SignxaiError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         raise general or error from None  # the first failure is the one that concerns every batch size
@@ -179,9 +183,10 @@ def _trace(model: Any, x: Any) -> tuple[Trace, int | None]:
 
 
 def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trace:
-    known, paths, found = layers.Paths(model), {}, []
+    known, paths, found, watch = layers.Paths(model), {}, [], Watch()
 
     def created(name: str) -> None:
+        watch.created(name)
         path = known.running()
         if path is not None:
             paths[name] = path
@@ -203,11 +208,14 @@ def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trac
     arguments = [graph.inputs[0].op.name, *(inner.op.name for _, inner in captured)]
     results = [tensor.name for tensor in graph.outputs]
     handles = {id(variable.handle): path for path, variable in layers.owners(model)}
+    found_graph = read(graph.as_graph_def(), arguments, results, paths)
+    watch.check(found_graph)
     return Trace(
-        graph=read(graph.as_graph_def(), arguments, results, paths),
+        graph=found_graph,
         captured=tuple(outer for outer, _ in captured),
         owners={place: handles[id(outer)] for place, (outer, _) in enumerate(captured) if id(outer) in handles},
         structure=found[-1],
+        warnings=tuple(warnings(found_graph)),
         size=math.prod(spec.shape[1:]) + _numbers(outer for outer, _ in captured),
     )
 
