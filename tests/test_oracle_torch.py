@@ -1,0 +1,28 @@
+"""Gates, normalisations, attention and recurrence against a gradient-form oracle (METHODS.md)."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+from modern_nets import CASES, made
+
+import signxai_core as sx
+
+#: A method, the oracle's chain, and how close it has to be: the oracle's epsilon is 0, that of attn and cp 1e-6.
+METHODS = {"lrp_z": ("default", 1e-8), "lrp_attn": ("attn", 1e-3), "lrp_cp": ("cp", 1e-3)}
+PAIRS = [
+    (case, method)
+    for case in CASES
+    for method in METHODS
+    if not (case.startswith("gru") or (case.startswith("lstm") and method == "lrp_attn"))
+]
+
+
+@pytest.mark.parametrize(("case", "method"), PAIRS)
+def test_relevance_is_that_of_the_oracle(case, method):
+    net, x = made(case)
+    chain, tolerance = METHODS[method]
+    expected, _ = oracle.relevance(net, x, chain)
+    ours = sx.explain(net, x, method).relevance
+    assert np.abs(ours - expected).max() <= tolerance * np.abs(expected).max()
