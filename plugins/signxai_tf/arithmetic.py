@@ -46,9 +46,11 @@ def _numbers(unit: Unit, parameters: Mapping[str, Any]) -> dict[str, float]:
 
 def is_increasing(step: Step) -> bool:
     """Return whether a scaling is by one positive number, or a shift by one; variables may change their sign."""
+    if step.op == "Neg":
+        return False
     fixed = _fixed(step)
     number = constant(fixed) if fixed.owner is None else None
-    if number is None or np.size(number) != 1 or step.op == "Neg" or (step.op == "Sub" and step.arguments[0] is fixed):
+    if number is None or np.size(number) != 1 or (step.op == "Sub" and step.arguments[0] is fixed):
         return False
     return step.op not in ("Mul", "RealDiv", "Div") or bool(np.all(np.asarray(number) > 0))
 
