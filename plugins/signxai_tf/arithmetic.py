@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from signxai_tf.calls import compose
 from signxai_tf.convolutions import channel_axis
-from signxai_tf.traits import Unit, constant, is_binary, is_number
+from signxai_tf.traits import Unit, constant, is_binary, is_number, number
 from signxai_tf.values import TRACKED, Step, Value
 from signxai_tf.vocabulary import MATMULS
 
@@ -26,22 +26,18 @@ def _fixed(step: Step) -> Value:
     return next(value for value in step.inputs if value.state != TRACKED)
 
 
-def _scaling(unit: Unit, scale: Any, shift: Any) -> Unit | None:
-    """``scale · x + shift`` with constants, where the output keeps the input's shape."""
+def _scaling(unit: Unit, scale: Any, shift: Any, known: tuple[float | None, float | None]) -> Unit | None:
+    """``scale · x + shift`` with constants, where the output keeps the input's shape.
+
+    ``known``: both, where they are single numbers that the model's code names.
+    """
     x, y = unit.inputs[0].array, unit.outputs[0].array
     if tuple(x.shape) != tuple(y.shape):
         return None
     parameters = {"scale": tf.cast(scale, y.dtype), "shift": tf.cast(shift, y.dtype)}
-    attributes = {**unit.attributes, **_numbers(unit, parameters)}
+    names = zip(("scale", "shift"), known, strict=True)
+    attributes = {name: value for name, value in names if value is not None}
     return attrs.evolve(unit, kind="scaling", parameters=parameters, attributes=attributes)
-
-
-def _numbers(unit: Unit, parameters: Mapping[str, Any]) -> dict[str, float]:
-    """Return scale and shift where they are single numbers that no variable holds."""
-    if any(value.owner is not None for step in unit.steps for value in step.inputs if value.state != TRACKED):
-        return {}
-    known = {name: tf.get_static_value(array) for name, array in parameters.items()}
-    return {name: float(np.ravel(one)[0]) for name, one in known.items() if one is not None and np.size(one) == 1}
 
 
 def is_increasing(step: Step) -> bool:
@@ -64,8 +60,8 @@ def _add(unit: Unit, step: Step) -> Unit | None:
         rank = len(unit.outputs[0].array.shape)
         axis = channel_axis(step.attributes, rank)
         shape = [-1 if place == axis else 1 for place in range(rank)]
-        return _scaling(unit, 1, tf.reshape(other.array, shape)) if step.arguments[1] is other else None
-    return _scaling(unit, 1, other.array)
+        return _scaling(unit, 1, tf.reshape(other.array, shape), (1.0, None)) if step.arguments[1] is other else None
+    return _scaling(unit, 1, other.array, (1.0, number(other)))
 
 
 def _sub(unit: Unit, step: Step) -> Unit | None:
@@ -73,7 +69,10 @@ def _sub(unit: Unit, step: Step) -> Unit | None:
     if len(unit.inputs) == 2:
         return attrs.evolve(unit, kind="sum", signs=(1, -1))
     left, right = step.arguments
-    return _scaling(unit, 1, -right.array) if right.state != TRACKED else _scaling(unit, -1, left.array)
+    if left.state != TRACKED:
+        return _scaling(unit, -1, left.array, (-1.0, number(left)))
+    shift = number(right)
+    return _scaling(unit, 1, -right.array, (1.0, None if shift is None else -shift))
 
 
 def _add_all(unit: Unit, step: Step) -> Unit | None:
@@ -91,7 +90,7 @@ def _mul(unit: Unit, step: Step) -> Unit | None:
     other = _fixed(step)
     if is_binary(other):  # a mask that depends on the input keeps some of the numbers
         return attrs.evolve(unit, kind="selection", function="where")
-    return _scaling(unit, other.array, 0)
+    return _scaling(unit, other.array, 0, (number(other), 0.0))
 
 
 def _div(unit: Unit, step: Step) -> Unit | None:
@@ -102,7 +101,9 @@ def _div(unit: Unit, step: Step) -> Unit | None:
     dividend, divisor = step.arguments
     if divisor.state != TRACKED:
         inverse = tf.math.divide_no_nan if step.op == "DivNoNan" else tf.math.divide
-        return _scaling(unit, inverse(tf.ones_like(divisor.array), divisor.array), 0)
+        known = number(divisor)
+        scale = 1 / known if known else None
+        return _scaling(unit, inverse(tf.ones_like(divisor.array), divisor.array), 0, (scale, 0.0))
     return _of_one(unit, "reciprocal") if dividend.state != TRACKED else None
 
 
@@ -114,7 +115,7 @@ def _of_one(unit: Unit, name: str, **attributes: Any) -> Unit | None:
 
 
 def _neg(unit: Unit, step: Step) -> Unit | None:
-    return _scaling(named(unit, "neg"), -1, 0)
+    return _scaling(named(unit, "neg"), -1, 0, (-1.0, 0.0))
 
 
 def _power(unit: Unit, step: Step) -> Unit | None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from signxai_core.engine.structure import channel_vector
 from signxai_tf import convolutions
 from signxai_tf.calls import Layout, compose
+from signxai_tf.layer_groups import RECURRENT
 from signxai_tf.traits import Net, Unit, constant
 from signxai_tf.values import FREE, TRACKED, Step, Value
 from signxai_tf.vocabulary import AVERAGE_POOLS, CONVOLUTIONS, KIND, MATMULS, POOLS, TRANSPOSED
@@ -117,6 +118,8 @@ def grow(net: Net, start: Core, claimed: set[int]) -> Unit:
         before.insert(0, previous)
         after.append(following)
         value, result, axis = previous.arguments[0], following.outputs[0], _moved(following, axis)
+    if start.step.group in RECURRENT:
+        axis = None  # biases are added behind the sum of both products, and nothing is folded into them
     bias = _bias(net, result, axis, claimed) if start.weight is not None else None
     padding = _padding(net, start, value, claimed)
     if padding is not None:

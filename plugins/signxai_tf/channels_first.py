@@ -12,12 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from signxai_tf.convolutions import is_first
+from signxai_tf.layer_groups import Origin
 from signxai_tf.values import Value
 
 _OPS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D"})
 _PER_AXIS = ("strides", "ksize", "dilations")
 
-Execute = Callable[[str, Mapping[str, Any], list[Value], str], tuple[Value, ...]]
+Execute = Callable[[str, Mapping[str, Any], list[Value], Origin], tuple[Value, ...]]
 
 
 def applies(op: str, attributes: Mapping[str, Any]) -> bool:
@@ -25,14 +26,16 @@ def applies(op: str, attributes: Mapping[str, Any]) -> bool:
     return op in _OPS and is_first(attributes)
 
 
-def run(execute: Execute, op: str, attributes: Mapping[str, Any], inputs: list[Value], path: str) -> tuple[Value, ...]:
+def run(
+    execute: Execute, op: str, attributes: Mapping[str, Any], inputs: list[Value], origin: Origin
+) -> tuple[Value, ...]:
     """Run an operation between two transpositions."""
     rank = len(inputs[0].array.shape)
     last, first = [0, *range(2, rank), 1], [0, rank - 1, *range(1, rank - 1)]
     options = {"Tperm": tf.int32}
-    (moved,) = execute("Transpose", options, [inputs[0], Value(tf.constant(last))], path)
-    (result,) = execute(op, _last(attributes, last), [moved, *inputs[1:]], path)
-    return execute("Transpose", options, [result, Value(tf.constant(first))], path)
+    (moved,) = execute("Transpose", options, [inputs[0], Value(tf.constant(last))], origin)
+    (result,) = execute(op, _last(attributes, last), [moved, *inputs[1:]], origin)
+    return execute("Transpose", options, [result, Value(tf.constant(first))], origin)
 
 
 def _last(attributes: Mapping[str, Any], order: list[int]) -> dict[str, Any]:

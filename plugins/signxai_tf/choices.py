@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from signxai_tf import masks
 from signxai_tf.calls import compose
-from signxai_tf.traits import Unit, constant, is_number
+from signxai_tf.traits import Unit, constant, is_number, number
 from signxai_tf.values import TAINTED, TRACKED, Step, Value
 from signxai_tf.vocabulary import KIND
 
@@ -89,6 +89,20 @@ def _reduced(unit: Unit, step: Step) -> Unit | None:
     return None if attributes is None else attrs.evolve(unit, kind=kind, attributes=attributes)
 
 
+def clamped(low: Value | None, high: Value | None) -> dict[str, Any]:
+    """Return function and attributes of bounds that are constants."""
+    if high is not None and is_number(high, math.inf):
+        high = None
+    if low is not None and masks.is_zero(low):
+        if high is None:
+            return {"function": "relu"}
+        if is_number(high, 6):
+            return {"function": "relu6"}
+    bounds = {"low": low, "high": high}
+    numbers = {name: number(value) for name, value in bounds.items() if value is not None}
+    return {"function": "clamp", "attributes": {name: n for name, n in numbers.items() if n is not None}}
+
+
 def _bound(unit: Unit, step: Step) -> Unit | None:
     """``max(x, c)``, ``min(x, c)``, or the larger or smaller of two tensors."""
     if len(unit.inputs) != 1:
@@ -96,26 +110,15 @@ def _bound(unit: Unit, step: Step) -> Unit | None:
     if tuple(unit.inputs[0].array.shape) != tuple(unit.outputs[0].array.shape):
         return None
     other = next(value for value in step.inputs if value.state != TRACKED)
-    relu = step.op == "Maximum" and masks.is_zero(other)
-    return attrs.evolve(unit, kind="activation", function="relu" if relu else "clamp")
+    if step.op == "Maximum":
+        return attrs.evolve(unit, kind="activation", **clamped(other, None))
+    return attrs.evolve(unit, kind="activation", **clamped(None, other))
 
 
 def _clip(unit: Unit, step: Step) -> Unit | None:
     if len(unit.inputs) != 1 or step.arguments[0].state != TRACKED:
         return None
-    low, high = step.arguments[1:]
-    function = "clamp"
-    if masks.is_zero(low):
-        function = "relu" if is_number(high, math.inf) else "relu6" if is_number(high, 6) else function
-    attributes = bounds(low, high) if function == "clamp" else {}
-    return attrs.evolve(unit, kind="activation", function=function, attributes=attributes)
-
-
-def bounds(low: Value, high: Value) -> dict[str, float]:
-    """Return the bounds of a clip that are single numbers, and that no variable holds."""
-    known = {"low": low, "high": high}.items()
-    numbers = {name: constant(value) for name, value in known if value.owner is None}
-    return {name: float(np.ravel(one)[0]) for name, one in numbers.items() if one is not None and np.size(one) == 1}
+    return attrs.evolve(unit, kind="activation", **clamped(*step.arguments[1:]))
 
 
 def _leaky(unit: Unit, step: Step) -> Unit | None:

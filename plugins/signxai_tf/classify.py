@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from signxai_core.specs import operations
-from signxai_tf import arithmetic, chains, choices, masks, normal, patterns
-from signxai_tf.traits import Net, Unit, is_mask, is_number, tracked_outputs
+from signxai_tf import affine, arithmetic, chains, choices, masks, normal, patterns
+from signxai_tf.traits import Net, Unit, is_mask, tracked_outputs
 from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
 from signxai_tf.vocabulary import KIND, NEUTRAL
 
@@ -26,7 +25,7 @@ def units(net: Net) -> list[Unit]:
             ends[id(unit.steps[-1])] = unit
 
     for step in net.steps:
-        claim(normal.find(net, step, claimed))
+        claim(normal.find(net, step, claimed) or affine.find(net, step, claimed))
     for step in reversed(net.steps):
         if id(step) not in claimed:
             claim(masks.find(net, step) or patterns.find(net, step, claimed) or _clip(net, step, claimed))
@@ -47,16 +46,12 @@ def _clip(net: Net, step: Step, claimed: set[int]) -> Unit | None:
     if net.sole(inner.outputs[0]) is not step or step.arguments[1].state != FREE or inner.arguments[1].state != FREE:
         return None
     low, high = (s.arguments[1] for s in (step, inner)[:: 1 if step.op == "Maximum" else -1])
-    function = "clamp"
-    if masks.is_zero(low):
-        function = "relu" if is_number(high, math.inf) else "relu6" if is_number(high, 6) else function
     return Unit(
         steps=(inner, step),
         inputs=(inner.arguments[0],),
         outputs=step.outputs,
         kind="activation",
-        function=function,
-        attributes=choices.bounds(low, high) if function == "clamp" else {},
+        **choices.clamped(low, high),
     )
 
 

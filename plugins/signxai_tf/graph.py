@@ -10,6 +10,7 @@ import attrs
 
 from signxai_tf import private
 from signxai_tf.dropout import without_dropout
+from signxai_tf.layer_groups import Origin
 from signxai_tf.operations import plain_attributes, signature
 from signxai_tf.vocabulary import ASSIGNMENTS, RANDOM
 
@@ -30,8 +31,8 @@ class Node:
         As Python values.
     functions
         Names of the functions among the attributes.
-    path
-        Path of the layer that made it; ``None`` where that is not known.
+    origin
+        Path and group of the layer that made it; ``None`` where that is not known.
     constant
         Its value, for constants.
     """
@@ -41,7 +42,7 @@ class Node:
     inputs: tuple[Reference, ...]
     attributes: Mapping[str, Any]
     functions: Mapping[str, tuple[str, ...]]
-    path: str | None = None
+    origin: Origin | None = None
     constant: Any = None
 
 
@@ -82,7 +83,7 @@ class Graph:
         return not self.operations.isdisjoint(ASSIGNMENTS)
 
 
-def read(definition: Any, arguments: Iterable[str], results: Iterable[str], paths: Mapping[str, str]) -> Graph:
+def read(definition: Any, arguments: Iterable[str], results: Iterable[str], places: Mapping[str, Origin]) -> Graph:
     """Return a graph from its protocol buffer.
 
     Parameters
@@ -93,7 +94,7 @@ def read(definition: Any, arguments: Iterable[str], results: Iterable[str], path
         Names of the nodes that stand for what goes in.
     results
         Names of tensors that come out (``"node:0"``).
-    paths
+    places
         Layer of each node, where it is known.
     """
     functions = {}
@@ -104,7 +105,7 @@ def read(definition: Any, arguments: Iterable[str], results: Iterable[str], path
         names = tuple(argument.name for argument in function.signature.input_arg)
         wanted = [function.ret[result.name] for result in function.signature.output_arg]
         functions[function.signature.name] = _body(function.node_def, names, wanted, {}, changing)
-    main = _body(definition.node, tuple(arguments), list(results), paths, changing)
+    main = _body(definition.node, tuple(arguments), list(results), places, changing)
     return Graph(main, functions, is_random)
 
 
@@ -130,7 +131,7 @@ def _body(
     definitions: Iterable[Any],
     arguments: tuple[str, ...],
     results: list[str],
-    paths: Mapping[str, str],
+    places: Mapping[str, Origin],
     changing: frozenset[str],
 ) -> Body:
     by_name = {definition.name: definition for definition in definitions}
@@ -138,7 +139,7 @@ def _body(
     references = tuple(_reference(by_name, result, arguments) for result in results)
     effects = [name for name, node in by_name.items() if _changes(node, changing)]
     needed = _in_order(by_name, arguments, [name for name, _ in references], effects)
-    return Body(arguments, tuple(_node(by_name, name, arguments, paths) for name in needed), references)
+    return Body(arguments, tuple(_node(by_name, name, arguments, places) for name in needed), references)
 
 
 def _in_order(
@@ -194,7 +195,7 @@ def _length(definition: Any, attribute: str) -> int:
     return value.i if value.WhichOneof("value") == "i" else len(value.list.type)
 
 
-def _node(by_name: Mapping[str, Any], name: str, arguments: tuple[str, ...], paths: Mapping[str, str]) -> Node:
+def _node(by_name: Mapping[str, Any], name: str, arguments: tuple[str, ...], places: Mapping[str, Origin]) -> Node:
     definition = by_name[name]
     constant = private.make_tensor(definition.attr["value"].tensor) if definition.op == "Const" else None
     functions = {key: _functions(value) for key, value in definition.attr.items() if _functions(value)}
@@ -204,7 +205,7 @@ def _node(by_name: Mapping[str, Any], name: str, arguments: tuple[str, ...], pat
         inputs=tuple(_reference(by_name, text, arguments) for text in definition.input if not text.startswith("^")),
         attributes=plain_attributes(definition.attr) if constant is None else {},
         functions=functions,
-        path=paths.get(name),
+        origin=places.get(name),
         constant=constant,
     )
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from signxai_core.errors import ModelError
 from signxai_tf import assignments, channels_first, operations, rewriting
 from signxai_tf.graph import Body, Graph, Node
+from signxai_tf.layer_groups import Origin
 from signxai_tf.layers import scope_path
 from signxai_tf.values import FREE, TAINTED, TRACKED, NotCompilableError, Step, Value
 from signxai_tf.vocabulary import ALIAS, CONSTANT, DETACHED
@@ -48,28 +49,28 @@ class Interpreter:
         """Return the model's outputs."""
         return self._body(self.graph.main, [x, *captured], None)
 
-    def _body(self, body: Body, arguments: Sequence[Value], path: str | None) -> list[Value]:
-        """Run a graph or function; ``path`` is the layer that called it."""
+    def _body(self, body: Body, arguments: Sequence[Value], origin: Origin | None) -> list[Value]:
+        """Run a graph or function; ``origin`` is the layer that called it."""
         known: dict[tuple[str, int], Value] = {(n, 0): v for n, v in zip(body.arguments, arguments, strict=True)}
         for node in body.nodes:
             inputs = [known[reference] for reference in node.inputs]
-            for place, value in enumerate(self._node(node, inputs, path)):
-                known[node.name, place] = value
+            for number, value in enumerate(self._node(node, inputs, origin)):
+                known[node.name, number] = value
         return [known[reference] for reference in body.results]
 
-    def _node(self, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+    def _node(self, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
         if node.constant is not None:
             return (Value(node.constant),)
         if node.op in ALIAS or _is_identity(node, inputs):
             return inputs
-        where = path if node.path is None else node.path
+        where = origin if node.origin is None else node.origin
         if node.functions or node.op in self.graph.functions:
             return self._call(node, inputs, where)
         if node.op in _LISTS:
             return _LISTS[node.op](self, node, inputs, where)
-        return self._single(node, inputs, self._path(node, inputs, where))
+        return self._single(node, inputs, self._origin(node, inputs, where))
 
-    def _single(self, node: Node, inputs: list[Value], own: str) -> Sequence[Value]:
+    def _single(self, node: Node, inputs: list[Value], own: Origin) -> Sequence[Value]:
         """Run what is neither a function nor a list, in a form that all devices and rules know."""
         if assignments.concerns(self, node, inputs):
             return assignments.carry_out(self, node, inputs, own)
@@ -78,19 +79,19 @@ class Interpreter:
         rewritten = rewriting.run(self.execute, node.op, node.attributes, inputs, own)
         return self.execute(node.op, node.attributes, inputs, own) if rewritten is None else rewritten
 
-    def _path(self, node: Node, inputs: list[Value], path: str | None) -> str:
-        if path is not None:
-            return path
+    def _origin(self, node: Node, inputs: list[Value], origin: Origin | None) -> Origin:
+        if origin is not None:
+            return origin
         owner = next((value.owner for value in inputs if value.owner is not None), None)
-        return scope_path(node.name) if owner is None else owner
+        return Origin(scope_path(node.name) if owner is None else owner)
 
-    def execute(self, op: str, attributes: Mapping[str, Any], inputs: list[Value], path: str) -> tuple[Value, ...]:
+    def execute(self, op: str, attributes: Mapping[str, Any], inputs: list[Value], origin: Origin) -> tuple[Value, ...]:
         """Run one operation."""
-        self.running = op, path
+        self.running = op, origin.path
         arguments = operations.arrange(op, attributes, inputs)
-        with _place(op, inputs):
+        with _settling(op, inputs):
             results = operations.flatten(operations.run(op, attributes, _arrays(arguments)))
-        step = Step(op, attributes, arguments, path=path)
+        step = Step(op, attributes, arguments, origin=origin)
         state = FREE if op in CONSTANT else max((value.state for value in inputs), default=FREE)
         if state == FREE or op in CONSTANT:
             results = [_settled(result) for result in results]
@@ -105,24 +106,24 @@ class Interpreter:
         self.steps.append(step)
         return step.outputs
 
-    def _call(self, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+    def _call(self, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
         """Enter a function, take a branch, or run a loop."""
         names = {key: self._function(node, found[0]) for key, found in node.functions.items() if len(found) == 1}
         if node.op in self.graph.functions:
-            return self._body(self.graph.functions[node.op], inputs, path)
+            return self._body(self.graph.functions[node.op], inputs, origin)
         if node.op in ("PartitionedCall", "StatefulPartitionedCall"):
-            return self._body(names["f"], inputs, path)
+            return self._body(names["f"], inputs, origin)
         if node.op in ("If", "StatelessIf"):
             branch = "then_branch" if bool(_number(inputs[0], node)) else "else_branch"
-            return self._body(names[branch], inputs[1:], path)
+            return self._body(names[branch], inputs[1:], origin)
         if node.op in ("Case", "StatelessCase"):
             branches = node.functions["branches"]
             chosen = int(_number(inputs[0], node))
             chosen = chosen if 0 <= chosen < len(branches) else len(branches) - 1
-            return self._body(self._function(node, branches[chosen]), inputs[1:], path)
+            return self._body(self._function(node, branches[chosen]), inputs[1:], origin)
         if node.op in ("While", "StatelessWhile"):
-            while bool(_number(self._body(names["cond"], inputs, path)[0], node)):
-                inputs = self._body(names["body"], inputs, path)
+            while bool(_number(self._body(names["cond"], inputs, origin)[0], node)):
+                inputs = self._body(names["body"], inputs, origin)
             return inputs
         raise ModelError(f"the model runs {node.op!r} ({node.name}), which calls a function in a way not known here")
 
@@ -133,7 +134,7 @@ class Interpreter:
 
 
 @contextlib.contextmanager
-def _place(op: str, inputs: Sequence[Value]) -> Iterator[None]:
+def _settling(op: str, inputs: Sequence[Value]) -> Iterator[None]:
     """Run an operation where it belongs; what does not fit its numbers is not compiled."""
     try:
         with tf.init_scope() if _is_fixed(op, inputs) else contextlib.nullcontext():
@@ -187,39 +188,39 @@ def _is_identity(node: Node, inputs: list[Value]) -> bool:
 # --- tensor lists ----------------------------------------------------------------------------------
 
 
-def _reserve(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _reserve(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     count = int(_number(inputs[1], node)) if node.op == "TensorListReserve" else 0
     return (Value([None] * max(count, 0)),)
 
 
-def _unstack(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _unstack(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     tensor = inputs[0]
     count = tensor.array.shape[0]
     if count is None:
         raise NotCompilableError(f"{node.op!r} ({node.name}) makes a list of a length that is not known before it runs")
     options = {"num": count, "axis": 0}
-    return (Value(list(run.execute("Unpack", options, [tensor], run._path(node, inputs, path)))),)  # noqa: SLF001
+    return (Value(list(run.execute("Unpack", options, [tensor], run._origin(node, inputs, origin)))),)  # noqa: SLF001
 
 
-def _get_item(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _get_item(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     item = inputs[0].array[int(_number(inputs[1], node))]
     if item is not None:
         return (item,)
     return (Value(tf.zeros(_number(inputs[2], node), node.attributes["element_dtype"])),)
 
 
-def _set_item(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _set_item(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     items, place = list(inputs[0].array), int(_number(inputs[1], node))
     items += [None] * (place + 1 - len(items))
     items[place] = inputs[2]
     return (Value(items),)
 
 
-def _push(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _push(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     return (Value([*inputs[0].array, inputs[1]]),)
 
 
-def _stack(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _stack(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     items = inputs[0].array
     known = next((item for item in items if item is not None), None)
     if known is None:
@@ -227,14 +228,14 @@ def _stack(run: Interpreter, node: Node, inputs: list[Value], path: str | None) 
         return (Value(tf.zeros(shape, node.attributes["element_dtype"])),)
     values = [Value(tf.zeros_like(known.array)) if item is None else item for item in items]
     options = {"N": len(values), "axis": 0}
-    return run.execute("Pack", options, values, run._path(node, inputs, path))  # noqa: SLF001
+    return run.execute("Pack", options, values, run._origin(node, inputs, origin))  # noqa: SLF001
 
 
-def _list_length(run: Interpreter, node: Node, inputs: list[Value], path: str | None) -> Sequence[Value]:
+def _list_length(run: Interpreter, node: Node, inputs: list[Value], origin: Origin | None) -> Sequence[Value]:
     return (Value(tf.constant(len(inputs[0].array))),)
 
 
-_LISTS: dict[str, Callable[[Interpreter, Node, list[Value], str | None], Sequence[Value]]] = {
+_LISTS: dict[str, Callable[[Interpreter, Node, list[Value], Origin | None], Sequence[Value]]] = {
     "TensorListReserve": _reserve,
     "EmptyTensorList": _reserve,
     "TensorListFromTensor": _unstack,

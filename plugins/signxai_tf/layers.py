@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from signxai_tf import private
+from signxai_tf.layer_groups import Calls, Origin
 
 
 def layer_paths(model: Any) -> dict[int, str]:
@@ -58,17 +59,19 @@ class Paths:
 
     def __init__(self, model: Any) -> None:
         self._known = layer_paths(getattr(model, "__self__", model))
+        self._calls = Calls()
 
-    def running(self) -> str | None:
-        """Return the path, or ``None`` where no layer is known."""
+    def running(self) -> Origin | None:
+        """Return the path and group of the layer, or ``None`` where no layer is known."""
         stack = private.running_layers()
         if not stack:
             return None
-        outermost = stack[0]
+        _, outermost = stack[0]
         if id(outermost) not in self._known:
             inner = layer_paths(outermost)
             self._known.update(inner if len(inner) > 1 else {id(outermost): outermost.name})
-        return next((self._known[id(layer)] for layer in reversed(stack) if id(layer) in self._known), None)
+        path = next((self._known[id(layer)] for _, layer in reversed(stack) if id(layer) in self._known), None)
+        return None if path is None else Origin(path, self._calls.running(stack))
 
 
 def owners(model: Any) -> list[tuple[str, Any]]:

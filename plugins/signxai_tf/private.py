@@ -35,14 +35,14 @@ def op_def(name: str) -> Any:
     return op_def_registry.get(name)
 
 
-def running_layers() -> list[Any]:
-    """Return the Keras layers that are being called in this thread, outermost first.
+def running_layers() -> list[tuple[Any, Any]]:
+    """Return the calls of Keras layers in progress in this thread, outermost first: the call's scope, and the layer.
 
     Keras keeps them on a stack of name scopes. Without that stack none is known, and paths are taken
     from the names of the operations.
     """
     stack = global_state.get_global_attribute("name_scope_stack") or []
-    return [scope.caller for scope in stack if getattr(scope, "caller", None) is not None]
+    return [(scope, scope.caller) for scope in stack if getattr(scope, "caller", None) is not None]
 
 
 def is_training() -> bool:

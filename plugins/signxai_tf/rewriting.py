@@ -11,9 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from signxai_tf import canonical
+from signxai_tf.layer_groups import Origin
 from signxai_tf.values import FREE, TRACKED, Value
 
-Execute = Callable[[str, Mapping[str, Any], list[Value], str], tuple[Value, ...]]
+Execute = Callable[[str, Mapping[str, Any], list[Value], Origin], tuple[Value, ...]]
 
 #: Operations that stretch their two arguments to a common shape.
 _BROADCAST = frozenset(
@@ -22,20 +24,24 @@ _BROADCAST = frozenset(
 
 
 def run(
-    execute: Execute, op: str, attributes: Mapping[str, Any], inputs: list[Value], path: str
+    execute: Execute, op: str, attributes: Mapping[str, Any], inputs: list[Value], origin: Origin
 ) -> Sequence[Value] | None:
     """Run an operation as others; ``None`` for one that stays as it is."""
     if len(inputs) != 2 or all(value.state == FREE for value in inputs):
         return None
     if op == "SquaredDifference":
-        (difference,) = execute("Sub", attributes, _plain_mean(inputs), path)
-        return execute("Square", attributes, [difference], path)
+        (difference,) = execute("Sub", attributes, _plain_mean(inputs), origin)
+        return execute("Square", attributes, [difference], origin)
+    if op in ("Add", "AddV2", "BiasAdd"):
+        found = canonical.add(execute, attributes, inputs, origin)
+        if found is not None:
+            return (found,)
     if op not in _BROADCAST:
         return None
     if op == "Mul" and inputs[0] is inputs[1]:
-        return execute("Square", attributes, inputs[:1], path)
-    stretched = _stretched(execute, inputs, path)
-    return None if stretched is None else execute(op, attributes, stretched, path)
+        return execute("Square", attributes, inputs[:1], origin)
+    stretched = _stretched(execute, inputs, origin)
+    return None if stretched is None else execute(op, attributes, stretched, origin)
 
 
 def _plain_mean(inputs: list[Value]) -> list[Value]:
@@ -53,7 +59,7 @@ def _plain_mean(inputs: list[Value]) -> list[Value]:
     return [x, source] if source.step.arguments[0] is x else inputs
 
 
-def _stretched(execute: Execute, inputs: list[Value], path: str) -> list[Value] | None:
+def _stretched(execute: Execute, inputs: list[Value], origin: Origin) -> list[Value] | None:
     """Return the arguments with the one that depends on the input stretched to the result's shape."""
     tracked = [value for value in inputs if value.state == TRACKED]
     if len(tracked) != 1:
@@ -69,5 +75,5 @@ def _stretched(execute: Execute, inputs: list[Value], path: str) -> list[Value] 
     if shape == x.array.shape:
         return None
     size = Value(tf.constant(shape.as_list(), tf.int32))
-    (wide,) = execute("BroadcastTo", {}, [x, size], path)
+    (wide,) = execute("BroadcastTo", {}, [x, size], origin)
     return [wide if value is x else value for value in inputs]

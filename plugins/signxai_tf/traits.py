@@ -44,7 +44,6 @@ class Unit:
     padding: bool = False
     constants: bool = False
     attributes: dict[str, Any] = attrs.field(factory=dict)
-    group: tuple[str, int] | None = None
     note: str = ""
     linear: Program | None = None
     layout: Layout | None = None
@@ -59,6 +58,11 @@ class Unit:
     def path(self) -> str:
         """Path of the layer."""
         return next((step.path for step in self.steps if step.path), "")
+
+    @property
+    def group(self) -> tuple[str, int] | None:
+        """Name and number of the group that the last step belongs to."""
+        return self.steps[-1].origin.group
 
 
 class Net:
@@ -109,6 +113,22 @@ def constant(value: Value) -> Any:
 def tracked_outputs(step: Step) -> tuple[Value, ...]:
     """Return the outputs with a derivative."""
     return tuple(value for value in step.outputs if value.state == TRACKED)
+
+
+def number(value: Value, depth: int = 8) -> float | None:
+    """Return a constant that is a single number of the model's code, not of its variables."""
+    found = constant(value)
+    if found is None or np.size(found) != 1 or _reads_variable(value, depth):
+        return None
+    return float(np.ravel(found)[0])
+
+
+def _reads_variable(value: Value, depth: int) -> bool:
+    """Return whether a constant is computed from a variable; long computations are taken for that."""
+    step = value.step
+    if step is None:
+        return value.owner is not None
+    return depth == 0 or "Variable" in step.op or any(_reads_variable(item, depth - 1) for item in step.inputs)
 
 
 def is_number(value: Value, number: float) -> bool:

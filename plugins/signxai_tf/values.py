@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from signxai_tf import operations
+from signxai_tf.layer_groups import NOWHERE, Origin
 
 #: How a tensor depends on the model's input: not at all, with a derivative, without one.
 FREE, TRACKED, TAINTED = range(3)
@@ -52,15 +53,28 @@ class Step:
         Values, or tuples of values for arguments that are lists.
     outputs
         Values, flat.
-    path
-        Path of the layer.
+    origin
+        Path and group of the layer.
+    without_bias
+        Of an operation that splits a product with a bias: the outputs without it, and those of the bias.
     """
 
     op: str
     attributes: Mapping[str, Any]
     arguments: tuple[Any, ...]
     outputs: tuple[Value, ...] = ()
-    path: str = ""
+    origin: Origin = NOWHERE
+    without_bias: tuple[tuple[Value, ...], ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Path of the layer."""
+        return self.origin.path
+
+    @property
+    def group(self) -> str:
+        """Name of the layer's group; empty where it is none."""
+        return self.origin.group[0] if self.origin.group is not None else ""
 
     @property
     def inputs(self) -> list[Value]:
