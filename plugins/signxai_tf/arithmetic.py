@@ -36,19 +36,10 @@ def _scaling(unit: Unit, scale: Any, shift: Any, known: tuple[float | None, floa
         return None
     parameters = {"scale": tf.cast(scale, y.dtype), "shift": tf.cast(shift, y.dtype)}
     names = zip(("scale", "shift"), known, strict=True)
-    attributes = {name: value for name, value in names if value is not None}
+    attributes: dict[str, Any] = {name: value for name, value in names if value is not None}
+    if len(attributes) == 2 and attributes["scale"] > 0:
+        attributes["increasing"] = True
     return attrs.evolve(unit, kind="scaling", parameters=parameters, attributes=attributes)
-
-
-def is_increasing(step: Step) -> bool:
-    """Return whether a scaling is by one positive number, or a shift by one; variables may change their sign."""
-    if step.op == "Neg":
-        return False
-    fixed = _fixed(step)
-    number = constant(fixed) if fixed.owner is None else None
-    if number is None or np.size(number) != 1 or (step.op == "Sub" and step.arguments[0] is fixed):
-        return False
-    return step.op not in ("Mul", "RealDiv", "Div") or bool(np.all(np.asarray(number) > 0))
 
 
 def _add(unit: Unit, step: Step) -> Unit | None:

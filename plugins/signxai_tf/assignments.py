@@ -138,7 +138,7 @@ def _random(run: Runner, node: Node, inputs: list[Value], origin: Origin) -> Seq
     return (state,)
 
 
-_MEANING: dict[str, Callable[[Runner, Node, list[Value], str], Sequence[Value]]] = {
+_MEANING: dict[str, Callable[[Runner, Node, list[Value], Origin], Sequence[Value]]] = {
     "ReadVariableOp": _read,
     "ResourceGather": _gather,
     "ResourceGatherNd": _gather_places,

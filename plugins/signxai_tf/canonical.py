@@ -228,10 +228,12 @@ def _peeled(runner: Runner, value: Value) -> tuple[Value, Value | None] | None:
         return _without_bias(runner, step, value)
     place = 1 if step.op == "Split" else 0
     inner = _peeled(runner, step.arguments[place])
-    if inner is None or inner[1] is None:
-        return None if inner is None else (value, None)
+    if inner is None:
+        return None
+    whole, bias = inner
+    if bias is None:
+        return value, None
     if not step.without_bias:
-        whole, bias = inner
         bias = bias if bias.array.shape.rank > 1 else runner.run("Reshape", bias, _shape([1, -1]))
         for part in (whole, bias):
             arguments = [part if number == place else given for number, given in enumerate(step.arguments)]

@@ -81,8 +81,6 @@ def _single(step: Step) -> Unit:
     reading = operations.reading("tensorflow", step.op)
     if reading is not None and not reading.formula:
         found = attrs.evolve(found, kind=reading.kind, function=reading.neutral or found.function, note="")
-    if found.kind == "scaling" and arithmetic.is_increasing(step):
-        found = attrs.evolve(found, attributes={**found.attributes, "increasing": True})
     return _restored(found, step, originals)
 
 

@@ -68,9 +68,10 @@ def _norm_of(layer: Any) -> str | None:
     """Return the name of a normalisation that is a special case of its class."""
     if getattr(layer, "rms_scaling", False):
         return "rms_norm"
-    gamma = getattr(layer, "gamma", None)
-    is_instance = isinstance(layer, keras.layers.GroupNormalization) and gamma is not None
-    return "instance_norm" if is_instance and layer.groups == gamma.shape[0] else None
+    if not isinstance(layer, keras.layers.GroupNormalization):
+        return None
+    vectors = [vector for vector in (layer.gamma, layer.beta) if vector is not None]
+    return "instance_norm" if vectors and layer.groups == vectors[0].shape[0] else None
 
 
 class Calls:
