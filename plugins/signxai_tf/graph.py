@@ -45,6 +45,11 @@ class Node:
     origin: Origin | None = None
     constant: Any = None
 
+    @property
+    def path(self) -> str | None:
+        """Path of the layer that made it; ``None`` where that is not known."""
+        return None if self.origin is None else self.origin.path
+
 
 @attrs.frozen(eq=False)
 class Body:
