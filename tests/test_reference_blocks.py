@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+import signxai_core as sx
+from signxai_core import grammar
+from signxai_core.registry import registry
 from signxai_core.specs import Composite, Entry, Exact, MethodSpec, Where
+from signxai_core.specs.conventions import CONVENTIONS
 from signxai_core.testing import network as net
 from signxai_core.testing.composed import jacobians
 from signxai_core.testing.lowering import lower
 from signxai_core.testing.reference import explain, forward
 from signxai_torch.network import build
 
+TEXTBOOK = CONVENTIONS["textbook"]
 GRADIENT = MethodSpec(family="gradient", composite=Composite([Entry(Where(), Exact())]))
 SHAPES = {"vector": (4,), "series": (4, 3), "image": (4, 3, 2)}
 
@@ -45,8 +50,9 @@ def blocks():
         yield f"softmax_{name}", shape, [net.Softmax(name="last")]
         for broadcast in {False, len(shape) > 1}:
             label = f"{'broadcast_' if broadcast else ''}{name}"
-            product = net.Multiply(name="last", inputs=("input", "gate", "input"))
-            yield f"multiply_{label}", shape, [*gated(broadcast=broadcast), product]
+            other = net.Dense(name="other", weight=weights(4, 4, seed=3))
+            product = net.Multiply(name="last", inputs=("other", "gate", "input"))
+            yield f"multiply_{label}", shape, [*gated(broadcast=broadcast), other, product]
             quotient = net.Divide(name="last", inputs=("input", "gate"))
             yield f"divide_{label}", shape, [*gated(broadcast=broadcast), quotient]
     yield "matrix_products", SHAPES["series"], matrix_products()
@@ -158,3 +164,67 @@ def test_what_does_not_fit_is_named(message):
     with pytest.raises(ValueError, match="node 'n'") as caught:
         net.Network([first, node] if "a" in node.inputs else [node], shape)
     assert message in str(caught.value)
+
+
+CHAINS = (
+    "z",
+    "epsilon_0_1",
+    "alpha_2_beta_1",
+    "gamma_0_25",
+    "epsilon_0_25_std_x",
+    "sequential_composite_a",
+    "attn",
+    "cp",
+)
+LRP = [*(f"lrp_{chain}" for chain in CHAINS), "lrpsign_epsilon_0_1", "w2lrp_z", "flatlrp_epsilon_0_1", "zblrp_z"]
+#: The first step of a cell is another one there; the deviation of attention's inner tensors, too.
+OPEN = {"attention": {"lrp_epsilon_0_25_std_x"}, "lstm": {*LRP} - {"lrp_z"}, "gru": {*LRP}, "rnn": {*LRP} - {"lrp_z"}}
+
+
+def spec_of(name):
+    return grammar.configure(grammar.parse(name, registry(), TEXTBOOK), bounds(name), registry(), name)
+
+
+def bounds(name):
+    return {"low": -4.0, "high": 4.0} if name.startswith("zb") else {}
+
+
+def has_first(network):
+    """Return whether a layer is reached without a product or a pooling of activations."""
+    names = {"input"}
+    for node in network.nodes:
+        if names.intersection(node.inputs):
+            if isinstance(node, (net.Dense, net.Attention, net.Recurrent)):
+                return True
+            if isinstance(node, (net.Norm, net.Flatten, net.Take, net.Stack)):
+                names.add(node.name)
+    return False
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_relevance_is_that_of_the_library(name):
+    network, x = network_of(name)
+    model = build(network)
+    for method in LRP:
+        if method in OPEN.get(name.split("_")[0], ()) or (method[:4] != "lrp_" and not has_first(network)):
+            continue
+        right = explain(network, x, spec_of(method)).relevance
+        ours = sx.explain(model, x, method, **bounds(method)).relevance
+        assert np.abs(ours - right).max() <= 1e-9 * np.abs(right).max(), method
+
+
+def test_shares_by_hand():
+    # y = a · b · σ(c) with a = 2 x₁, b = 3 x₂, c = x₃ at x = (1, 1, 0): y = 3
+    nodes = [
+        net.Dense(name="a", weight=[[2, 0, 0]]),
+        net.Dense(name="b", weight=[[0, 3, 0]]),
+        net.Dense(name="c", weight=[[0, 0, 1]]),
+        net.Activation(name="gate", inputs="c", of="sigmoid"),
+        net.Multiply(name="inner", inputs=("b", "gate")),
+        net.Multiply(name="y", inputs=("a", "inner")),
+    ]
+    network = net.Network(nodes, (3,))
+    found = {name: explain(network, [[1, 1, 0.0]], spec_of(name)).relevance[0].tolist() for name in ("lrp_z", "lrp_cp")}
+    assert found["lrp_z"] == [1.5, 1.5, 0.0]
+    np.testing.assert_allclose(found["lrp_cp"], found["lrp_z"], rtol=1e-5)
+    np.testing.assert_allclose(explain(network, [[1, 1, 0.0]], spec_of("lrp_attn")).relevance, [[1, 1, 0]], rtol=1e-5)

@@ -13,7 +13,7 @@ from signxai_core.testing import network as net
 
 def _spread(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return numbers per channel so that they broadcast."""
-    return x.reshape(*x.shape, *(1,) * (like.ndim - x.ndim))
+    return x.reshape(*x.shape, *(1,) * (like.ndim - x.ndim)) if x.ndim < like.ndim else x
 
 
 class Multiply(nn.Module):

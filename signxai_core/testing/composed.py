@@ -25,7 +25,7 @@ def _wide(inputs: Sequence[Array]) -> list[Array]:
     return [x.ravel() if x.shape == shape else per_channel(x, shape) for x in inputs]
 
 
-def _owners(shape: Shape, size: int) -> list[int]:
+def owners(shape: Shape, size: int) -> list[int]:
     """Return for every value of a tensor which of ``size`` numbers belongs to it: its own or its channel's."""
     total = math.prod(shape)
     return [i * size // total for i in range(total)]
@@ -86,7 +86,7 @@ def _of_product(inputs: Sequence[Array]) -> list[Array]:
     found = []
     for k, x in enumerate(inputs):
         jacobian = np.zeros((wide[0].size, x.size))
-        for i, owner in enumerate(_owners(inputs[0].shape, x.size)):
+        for i, owner in enumerate(owners(inputs[0].shape, x.size)):
             jacobian[i, owner] = math.prod(float(other[i]) for j, other in enumerate(wide) if j != k)
         found.append(jacobian)
     return found
@@ -95,7 +95,7 @@ def _of_product(inputs: Sequence[Array]) -> list[Array]:
 def _of_quotient(inputs: Sequence[Array]) -> list[Array]:
     above, below = _wide(inputs)
     denominator = np.zeros((above.size, inputs[1].size))
-    for i, owner in enumerate(_owners(inputs[0].shape, inputs[1].size)):
+    for i, owner in enumerate(owners(inputs[0].shape, inputs[1].size)):
         denominator[i, owner] = -above[i] / below[i] ** 2
     return [np.diag(1 / below), denominator]
 

@@ -1,7 +1,7 @@
 """Attention and recurrent layers as the plain nodes that they are made of (docs/backends.md has the table).
 
 Biases of a recurrent layer stand behind its products: ``a = W x`` and ``r = U h`` have none, and one
-scaling adds both. At the first place the state is 0, so that there is neither ``r`` nor what is kept.
+shift adds both.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import numpy as np
 
 from signxai_core.testing.blocks import Attention, Recurrent, Shift
 from signxai_core.testing.network import Network
@@ -52,30 +53,26 @@ def _attention(node: Attention, shape: Shape) -> list[Node]:
 
 
 class _Cell:
-    """Writes the steps of a recurrent layer."""
+    """Writes the steps of a recurrent layer; the first state is 0, and the operations there are those of every step."""
 
-    def __init__(self, node: Recurrent) -> None:
+    def __init__(self, node: Recurrent, channels: int) -> None:
         self.write = _Writer(node.name)
-        self.node, self.size = node, node.size
-        self.state: str | None = None
-        self.memory: str | None = None
+        self.node, self.size, self.channels = node, node.size, channels
+        self.state = self.memory = ""
 
     def step(self, x: str) -> str:
         """Return the state behind a place."""
         add, node = self.write.add, self.node
+        if not self.state:
+            self.state = self.memory = add(Dense, x, layer="zero", weight=np.zeros((self.size, self.channels)))
         a = add(Dense, x, layer="x", weight=node.weight)
-        r = add(Dense, self.state, layer="h", weight=node.recurrent) if self.state else None
+        r = add(Dense, self.state, layer="h", weight=node.recurrent)
         if node.cell == "gru":
             self.state = self.gru(a, r)
             return self.state
-        total = self.shifted(self.sum(a, r), node.biases.sum(axis=0))
+        total = self.shifted(add(Add, a, r), node.biases.sum(axis=0))
         self.state = self.lstm(total) if node.cell == "lstm" else add(Activation, total, of="tanh")
         return self.state
-
-    def sum(self, *terms: str | None) -> str:
-        """Return the sum of the terms that there are."""
-        present = [term for term in terms if term is not None]
-        return self.write.add(Add, *present) if len(present) > 1 else present[0]
 
     def shifted(self, of: str, shift: Array) -> str:
         """Return constants added to a tensor."""
@@ -88,30 +85,27 @@ class _Cell:
     def lstm(self, total: str) -> str:
         """Return the state of an LSTM."""
         add = self.write.add
-        kept = add(Multiply, self.memory, self.gate(total, 1)) if self.memory else None
+        kept = add(Multiply, self.memory, self.gate(total, 1))
         candidate = add(Activation, self.write.part(total, 2, self.size), of="tanh")
-        self.memory = self.sum(kept, add(Multiply, candidate, self.gate(total, 0)))
+        self.memory = add(Add, kept, add(Multiply, candidate, self.gate(total, 0)))
         return add(Multiply, add(Activation, self.memory, of="tanh"), self.gate(total, 3))
 
-    def gru(self, a: str, r: str | None) -> str:
+    def gru(self, a: str, r: str) -> str:
         """Return the state of a GRU whose reset gate stands behind the product."""
         add, size, (inner, outer) = self.write.add, self.size, self.node.biases
-        parts = [(name, 0, 2 * size) for name in (a, r) if name]
-        both = [add(Take, name, start=start, stop=stop) for name, start, stop in parts]
-        total = self.shifted(self.sum(*both), (inner + outer)[: 2 * size])
-        reset, update = self.gate(total, 0), self.gate(total, 1)
-        if r is None:
-            recalled = add(Scaling, reset, scale=outer[2 * size :])
-        else:
-            recalled = add(Multiply, self.shifted(self.write.part(r, 2, size), outer[2 * size :]), reset)
-        whole = self.shifted(self.sum(self.write.part(a, 2, size), recalled), inner[2 * size :])
+        both = [add(Take, name, start=0, stop=2 * size) for name in (a, r)]
+        total = self.shifted(add(Add, *both), (inner + outer)[: 2 * size])
+        recalled = self.shifted(self.write.part(r, 2, size), outer[2 * size :])
+        gated = add(Multiply, recalled, self.gate(total, 0))
+        whole = self.shifted(add(Add, self.write.part(a, 2, size), gated), inner[2 * size :])
+        update = self.gate(total, 1)
         rest = add(Scaling, update, scale=-1.0, shift=1.0)
         new = add(Multiply, add(Activation, whole, of="tanh"), rest)
-        return self.sum(new, add(Multiply, self.state, update) if self.state else None)
+        return add(Add, new, add(Multiply, self.state, update))
 
 
 def _recurrent(node: Recurrent, shape: Shape) -> list[Node]:
-    cell, places = _Cell(node), range(shape[1])
+    cell, places = _Cell(node, shape[0]), range(shape[1])
     states = {}
     for place in reversed(places) if node.reverse else places:
         x = cell.write.add(Flatten, cell.write.add(Take, *node.inputs, axis=1, start=place, stop=place + 1))

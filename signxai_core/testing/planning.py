@@ -11,17 +11,19 @@ import numpy as np
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import Mix
 from signxai_core.specs.composites import Composite, Position
-from signxai_core.specs.nonlinear import AnyRule, Exact, Pass
+from signxai_core.specs.nonlinear import AnyRule, Exact, Pass, Shared
 from signxai_core.specs.rules import FunctionRule, LinearRule, Rule
+from signxai_core.testing.blocks import Norm
 from signxai_core.testing.linear import Indices, Linear, affine, index_map, linear
 from signxai_core.testing.network import INPUT, Network
-from signxai_core.testing.nodes import Activation, BatchNorm, Conv, ConvTranspose, Dense, Node, Scaling, Shape
-from signxai_core.testing.structure import Add, Concat, Dropout, Flatten, Pad, Reshape
+from signxai_core.testing.nodes import BatchNorm, Conv, ConvTranspose, Dense, Node, Scaling, Shape
+from signxai_core.testing.scheme import functions_of_one_tensor, shares
+from signxai_core.testing.structure import Concat, Dropout, Flatten, Pad, Reshape, Stack, Take
 
 _WITH_WEIGHTS = (Dense, Conv, ConvTranspose)
-_AFFINE = (Scaling, BatchNorm)
+_AFFINE = (Scaling, BatchNorm, Norm)
 #: What may lie between the input and a first linear operation.
-_TRANSPARENT = (Flatten, Reshape, Concat, Dropout, Pad, Scaling, BatchNorm)
+_TRANSPARENT = (Flatten, Reshape, Take, Stack, Concat, Dropout, Pad, Scaling, BatchNorm, Norm)
 
 
 @attrs.frozen(eq=False)
@@ -43,6 +45,8 @@ class Operation:
     source
         Where every value of its input is in the network's input (−1: a zero), if shape operations,
         batch-normalisation and scaling alone lie in between.
+    shares
+        Of its inputs, where several are live (:mod:`signxai_core.testing.scheme`).
     """
 
     node: Node
@@ -52,6 +56,7 @@ class Operation:
     linear: Linear | None
     positions: frozenset[Position]
     source: Indices | None
+    shares: tuple[float, ...] = ()
 
 
 @attrs.frozen(eq=False)
@@ -99,7 +104,7 @@ def _sources(network: Network) -> Mapping[str, Indices]:
 
 
 def _on_the_way(network: Network) -> frozenset[str]:
-    """Return the batch-normalisations and scalings between the input and the first linear operations."""
+    """Return the normalisations and scalings between the input and the first linear operations."""
     reached = {INPUT}
     for node in network.nodes:
         if reached.intersection(node.inputs) and isinstance(node, _TRANSPARENT):
@@ -114,22 +119,6 @@ def _asks_for_its_input(rule: AnyRule) -> bool:
     keep = Mix(1, 1)
     kept = all(term.x == keep and term.weight == keep for share in rule.shares for term in share.terms)
     return rule.times is not None or not kept
-
-
-def _of_one_tensor(network: Network) -> Mapping[str, str]:
-    """Return the sums that are elementwise functions of one tensor, and that tensor."""
-    made_of: dict[str, list[str]] = {INPUT: [INPUT]}
-    found = {}
-    for node in network.nodes:
-        made_of[node.name] = [node.name]
-        if isinstance(node, (Activation, Dropout, *_AFFINE)):
-            made_of[node.name] += made_of[node.inputs[0]]
-        elif isinstance(node, Add):
-            common = [name for name in made_of[node.inputs[0]] if all(name in made_of[one] for one in node.inputs)]
-            if common:
-                found[node.name] = common[0]
-                made_of[node.name] += made_of[common[0]]
-    return found
 
 
 def _rule(node: Node, composite: Composite, positions: frozenset[Position], *, pointwise: bool = False) -> AnyRule:
@@ -269,7 +258,7 @@ def plan(network: Network, composite: Composite, input_layer: LinearRule | None 
     passed = _passed(network, composite, positions, input_layer)
     folds = _folds(network, folding, passed)
     inside = {member.name for fold in folds.values() for member in (*fold.before, *fold.after)}
-    sources, pointwise = _sources(network), _of_one_tensor(network)
+    sources, pointwise = _sources(network), functions_of_one_tensor(network)
     operations = []
     for node in network.nodes:
         if node.name in inside:
@@ -282,5 +271,6 @@ def plan(network: Network, composite: Composite, input_layer: LinearRule | None 
             rule = _rule(node, composite, positions[node.name], pointwise=True)
             inputs = node.inputs if isinstance(rule, Exact) else (pointwise[node.name],)
         source = sources.get(inputs[0]) if len(inputs) == 1 else None
-        operations.append(Operation(node, inputs, output, rule, operation, positions[node.name], source))
+        parts = shares(network, node, rule) if isinstance(rule, Shared) else ()
+        operations.append(Operation(node, inputs, output, rule, operation, positions[node.name], source, parts))
     return Planned(network, tuple(operations))

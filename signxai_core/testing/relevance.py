@@ -12,7 +12,7 @@ import numpy as np
 
 from signxai_core.errors import PlanError
 from signxai_core.specs.cells import Bound, Cell, Mix, Sign
-from signxai_core.specs.nonlinear import Exact, NormalisationRule, Pass, SoftmaxRule, Stop
+from signxai_core.specs.nonlinear import Exact, NormalisationRule, Pass, Shared, SoftmaxRule, Stop
 from signxai_core.specs.rules import FunctionRule, Rule, Share, Stabiliser
 from signxai_core.specs.values import ArrayValue, Missing, Value
 from signxai_core.testing import nonlinear
@@ -21,6 +21,7 @@ from signxai_core.testing.functions import by_function
 from signxai_core.testing.linear import Linear, map_values
 from signxai_core.testing.nodes import Array, BatchNorm, Scaling, Shape
 from signxai_core.testing.planning import Operation
+from signxai_core.testing.scheme import by_shares, by_softmax
 from signxai_core.testing.structure import Softmax
 
 
@@ -179,14 +180,14 @@ def _unchanged(place: Place, above: Array) -> Array:
     return above
 
 
-def _softmax(rule: SoftmaxRule, place: Place, above: Array) -> Array:
-    """Return ``x_i (R_i − s_i Σ_j R_j)`` of a vector."""
-    if not isinstance(place.operation.node, Softmax):
-        raise PlanError(f"{rule!r} is for softmax, got {place.operation.node!r}")
-    powers = [math.exp(float(v) - float(place.x.max())) for v in place.x]
-    total, arriving = math.fsum(powers), math.fsum(float(r) for r in above)
-    pairs = zip(place.x, above, powers, strict=True)
-    return np.array([float(x) * (float(r) - power / total * arriving) for x, r, power in pairs])
+def _of_composed(place: Place, above: Array) -> Array:
+    """Return the relevance of operations that are no linear ones."""
+    rule, node = place.operation.rule, place.operation.node
+    if isinstance(rule, Shared):
+        return by_shares(rule, node, place.operation.shares, place.inputs, above)
+    if isinstance(rule, SoftmaxRule) and isinstance(node, Softmax):
+        return by_softmax(node, place.inputs[0], above)
+    raise PlanError(f"the reference does not know the rule {rule!r} at {node!r}")
 
 
 def propagate(place: Place, above: Array) -> Array:
@@ -202,6 +203,4 @@ def propagate(place: Place, above: Array) -> Array:
         return by_function(rule, place.linear, place.x, above, place.shapes, place.output_shape)
     if isinstance(rule, Rule):
         return by_rule(rule, place, above)
-    if isinstance(rule, SoftmaxRule):
-        return _softmax(rule, place, above)
-    raise PlanError(f"the reference does not know rules of the class {type(rule).__name__}, such as {rule!r}")
+    return _of_composed(place, above)

@@ -67,7 +67,7 @@ class _Builder:
 
     def dense(self, out: int | None = None) -> None:
         size = out or self.draw(st.integers(2, 5))
-        self.add(net.Dense, weight=self.weights(size, *self.shape), bias=self.bias(size))
+        self.add(net.Dense, weight=self.weights(size, self.shape[0]), bias=self.bias(size))
 
     def conv(self, out: int | None = None, *, same: bool = False) -> None:
         channels, *sizes = self.shape
