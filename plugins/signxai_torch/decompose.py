@@ -10,27 +10,35 @@ from torch import Tensor
 
 from signxai_core.registry.entries import load
 from signxai_core.specs import operations
-from signxai_torch.calls import tensors_of
 from signxai_torch.formulas import FORMULAS, Formula
 
 if TYPE_CHECKING:
     from signxai_torch.record import Run
 
 #: Arithmetic that may broadcast the tensor that depends on the input to the shape of a constant.
-BROADCASTING = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv"})
+_BROADCASTING = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv"})
+#: Functions that :func:`decomposed` may know.
+DECOMPOSED = FORMULAS.keys() | _BROADCASTING
 
 
-def decomposed(run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return what the function in progress returns, recorded by its formula.
+def decomposed(
+    run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], count: int
+) -> Any:
+    """Return what the function in progress returns, recorded in parts.
 
-    ``NotImplemented`` where it has none, or none for these arguments, or nothing of it is recorded.
+    ``NotImplemented`` where it has none. ``count`` of its arguments depend on the input, at least one.
     """
+    if run.last in _BROADCASTING:
+        return _grown(run, func, args, kwargs) if count == 1 else NotImplemented
     formula = FORMULAS.get(run.last) or _of_plugin(run.last)
-    if formula is None or not torch.is_grad_enabled():
+    is_first = count == 1 and bool(args) and isinstance(args[0], Tensor) and run.ledger.is_live(args[0])
+    if formula is None or (formula.behind_first and is_first):
         return NotImplemented
-    read = (args[1:] if formula.behind_first else args, kwargs)
-    if not any(map(run.ledger.is_live, tensors_of(read))):
-        return NotImplemented
+    return _in_parts(run, formula, args, kwargs)
+
+
+def _in_parts(run: Run, formula: Formula, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a formula under the recording."""
     asked: dict[str, Any] = {"live": run.ledger.is_live} if formula.asks else {}
     last, group = run.last, run.group
     if formula.group and group is None:
@@ -43,21 +51,21 @@ def decomposed(run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> An
         run.last, run.group = last, group
 
 
-def grown(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _grown(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return arithmetic of a tensor and a larger constant: the tensor is broadcast first.
 
-    ``NotImplemented`` where nothing is to be broadcast. So arithmetic with constants leaves shapes alone.
+    So arithmetic with constants leaves shapes alone.
     """
     tensors = [value for value in args if isinstance(value, Tensor)]
-    live = [tensor for tensor in tensors if run.ledger.is_live(tensor)]
-    if len(tensors) != 2 or len(live) != 1 or tensors[0].shape == tensors[1].shape:
+    if len(tensors) != 2 or tensors[0].shape == tensors[1].shape:
         return NotImplemented
+    (live,) = (tensor for tensor in tensors if run.ledger.is_live(tensor))
     shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
-    if live[0].shape == shape:
+    if live.shape == shape:
         return NotImplemented
     with run:
-        larger = live[0].expand(shape)
-        return func(*(larger if value is live[0] else value for value in args), **kwargs)
+        larger = live.expand(shape)
+        return func(*(larger if value is live else value for value in args), **kwargs)
 
 
 def _of_plugin(name: str) -> Formula | None:

@@ -35,7 +35,7 @@ def run_inplace(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwarg
         if not torch.is_grad_enabled():
             raise run.unsupported("an in-place function under torch.no_grad on a tensor that depends on the input")
         ours = _is_ours(run, target)
-        result = decomposed(run, args, kwargs)
+        result = decomposed(run, OutOfPlace(func), args, kwargs, len(originals))
         if result is not NotImplemented:
             return rebind(run, target, result, ours=ours)
         rectifies = run.masks.rectifies(run.last, args, kwargs)

@@ -24,9 +24,8 @@ from signxai_torch.batch_axis import BatchAxes
 from signxai_torch.calls import ATOMS, Call, Invocation, Slot, map_items, plain, rebuild, replace, tensors_of
 from signxai_torch.checks import check_shapes
 from signxai_torch.classify import as_read, classify
-from signxai_torch.decompose import BROADCASTING, decomposed, grown
+from signxai_torch.decompose import DECOMPOSED, decomposed
 from signxai_torch.derivatives import derivative, is_direct
-from signxai_torch.formulas import FORMULAS
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, Taint, memory
 from signxai_torch.masks import MASKS, Masks
@@ -116,16 +115,16 @@ class Run(TorchFunctionMode):
         taint = self.ledger.taint_of(seen)
         if self.last in vocabulary.LIKE and not self.ledger.handed(seen):
             return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint)))
-        if self.last in FORMULAS or self.last in BROADCASTING:
-            parts = decomposed(self, args, kwargs) if self.last in FORMULAS else grown(self, func, args, kwargs)
-            if parts is not NotImplemented:
-                return parts
         if self.last in vocabulary.LIKE:
             args, kwargs = (*args[:1], *self.constants(args[1:])), self.constants(kwargs) if args else kwargs
         originals: list[Tensor] = []
         template, options = self.template((args, kwargs), originals)
         if not originals or not torch.is_grad_enabled():
             return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint or originals)))
+        if self.last in DECOMPOSED:
+            parts = decomposed(self, func, args, kwargs, len(originals))
+            if parts is not NotImplemented:
+                return parts
         rectifies = self.masks.rectifies(self.last, args, kwargs)
         result = self.call(func, template, options, originals, taint=taint, rectifies=rectifies)
         return rebind(self, originals[0], result) if kwargs.get("inplace") else self._noted(args, result)
