@@ -21,9 +21,7 @@ _BROADCASTING = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv"})
 DECOMPOSED = FORMULAS.keys() | _BROADCASTING
 
 
-def decomposed(
-    run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], count: int
-) -> Any:
+def decomposed(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], count: int) -> Any:
     """Return what the function in progress returns, recorded in parts.
 
     ``NotImplemented`` where it has none. ``count`` of its arguments depend on the input, at least one.
@@ -59,10 +57,11 @@ def _grown(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Ma
     tensors = [value for value in args if isinstance(value, Tensor)]
     if len(tensors) != 2 or tensors[0].shape == tensors[1].shape:
         return NotImplemented
-    (live,) = (tensor for tensor in tensors if run.ledger.is_live(tensor))
-    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
-    if live.shape == shape:
+    live, constant = tensors if run.ledger.is_live(tensors[0]) else reversed(tensors)
+    here, there = live.shape[::-1], constant.shape[::-1]
+    if len(there) <= len(here) and all(n in (1, m) for m, n in zip(here, there, strict=False)):
         return NotImplemented
+    shape = torch.broadcast_shapes(live.shape, constant.shape)  # type: ignore[no-untyped-call]
     with run:
         larger = live.expand(shape)
         return func(*(larger if value is live else value for value in args), **kwargs)

@@ -178,7 +178,7 @@ class Run(TorchFunctionMode):
             ledger.owned -= {memory(constant) for constant in tensors_of((recorded.args, recorded.kwargs))}
         inputs = tuple(ledger.value(tensor) for tensor in originals)
         check_shapes(self.last, recorded, inputs, self.path)
-        if taint != "hidden" and is_direct(self.last, recorded, inputs):
+        if not taint and not rectifies and is_direct(self.last, recorded, inputs):
             return self._direct(recorded, inputs, originals)
         inputs = tuple(value.detach().requires_grad_() for value in inputs)
         with self._plain_graph:
@@ -191,9 +191,7 @@ class Run(TorchFunctionMode):
         if positions:
             outputs = tuple(tensors[i] for i in positions)
             first = functools.partial(self._batch_axes.may_be, ledger.ids[id(originals[0])])
-            node = Node(
-                name=self.last, recorded=recorded, inputs=inputs, outputs=outputs, taint=taint, may_be_batch=first
-            )
+            node = Node(self.last, recorded, inputs, outputs, first, taint)
             traits = RECTIFIER if rectifies and node.keeps_shape else classify(node)
             self._operation(
                 Call(recorded, inputs, outputs, positions, traits.linear, traits.layout, scratch=self.scratch),
@@ -209,7 +207,8 @@ class Run(TorchFunctionMode):
         if result is inputs[0]:
             return originals[0]
         handed = self.ledger.bind(result.detach().requires_grad_(), result)
-        node = Node(name=self.last, recorded=recorded, inputs=inputs, outputs=(result,))
+        first = functools.partial(self._batch_axes.may_be, self.ledger.ids[id(originals[0])])
+        node = Node(self.last, recorded, inputs, (result,), first)
         traits = classify(node)
         written = derivative(node, traits)
         # Where the derivative is written out, only weights ask for the operation's input.

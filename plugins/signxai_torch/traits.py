@@ -14,20 +14,20 @@ from signxai_torch.ledger import Taint
 from signxai_torch.vocabulary import bind
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False)
 class Node:
     """An executed function: canonical name, arguments with slots, and its tensors.
 
-    ``taint`` says how its other arguments depend on the input, and ``may_be_batch`` whether an axis of the
-    first input may be that of the batch.
+    ``may_be_batch`` tells whether an axis of the first input may be that of the batch, ``taint`` how its other
+    arguments depend on the input.
     """
 
     name: str
     recorded: Invocation
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    may_be_batch: Callable[[int], bool]
     taint: Taint = ""
-    may_be_batch: Callable[[int], bool] = lambda axis: axis == 0
 
     @property
     def keeps_shape(self) -> bool:
