@@ -15,6 +15,8 @@ from torch import nn  # noqa: E402
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 from signxai_core.errors import SignxaiError  # noqa: E402
+from signxai_core.specs import operations  # noqa: E402
+from signxai_core.specs.operations import Reading  # noqa: E402
 
 DOUBLE = torch.float64
 INF = float("inf")
@@ -134,14 +136,17 @@ def test_what_has_no_formula_is_recorded_as_a_whole(function: Any) -> None:
     assert groups(recording) == {}
 
 
+HEADS_OF_4, LSTM_OF_4 = nn.MultiheadAttention(4, 2).double().eval(), nn.LSTM(4, 2).double().eval()
+
+
 @pytest.mark.parametrize(
     "function",
     [
         lambda x: F.layer_norm(x, (4,)),
         lambda x: F.rms_norm(x, (4,)),
         lambda x: F.group_norm(x[..., None].expand(-1, -1, 2), 2),
-        lambda x: nn.MultiheadAttention(4, 2).double()(x[None], x[None], x[None])[0],
-        lambda x: nn.LSTM(4, 2).double()(x)[0],
+        lambda x: HEADS_OF_4(x[None], x[None], x[None])[0],
+        lambda x: LSTM_OF_4(x)[0],
     ],
 )
 def test_what_pytorch_refuses_is_refused(function: Any) -> None:
@@ -384,3 +389,14 @@ def test_checkpoints_and_reused_layers() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     model = Fn(lambda m, x: torch.utils.checkpoint.checkpoint(m.t, m.t(x), use_reentrant=False), t=layer)
     assert len(groups(check(model, array(2, 4, 8)))) == 6
+
+
+def hypotenuse(first: Any, second: Any) -> Any:
+    return (first.square() + second.square()).sqrt()
+
+
+def test_a_plugin_gives_a_function_a_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Reading(backend="torch", function="hypot", neutral="hypotenuse", formula=f"{__name__}:hypotenuse")
+    monkeypatch.setitem(operations._READINGS, ("torch", "hypot"), reading)
+    recording = check(Fn(lambda _, x: torch.hypot(x, x.exp())), array(2, 5))
+    assert groups(recording) == {("hypotenuse", 1): ["square", "square", "add", "sqrt"]}

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 #: Arithmetic that may broadcast the tensor that depends on the input to the shape of a constant.
 _BROADCASTING = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv"})
-#: Functions that :func:`decomposed` may know.
-DECOMPOSED = FORMULAS.keys() | _BROADCASTING
+#: Functions that may be recorded in parts, without those of plugins.
+_KNOWN = FORMULAS.keys() | _BROADCASTING
+
+
+def has_parts(name: str) -> bool:
+    """Return whether a function may be recorded as several operations."""
+    return name in _KNOWN or _of_plugin(name) is not None
 
 
 def decomposed(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], count: int) -> Any:

@@ -24,7 +24,7 @@ from signxai_torch.batch_axis import BatchAxes
 from signxai_torch.calls import ATOMS, Call, Invocation, Slot, map_items, plain, rebuild, replace, tensors_of
 from signxai_torch.checks import check_shapes
 from signxai_torch.classify import as_read, classify
-from signxai_torch.decompose import DECOMPOSED, decomposed
+from signxai_torch.decompose import decomposed, has_parts
 from signxai_torch.derivatives import derivative, is_direct
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, Taint, memory
@@ -121,7 +121,7 @@ class Run(TorchFunctionMode):
         template, options = self.template((args, kwargs), originals)
         if not originals or not torch.is_grad_enabled():
             return self._noted(args, self._plain(func, args, kwargs, tainted=bool(taint or originals)))
-        if self.last in DECOMPOSED:
+        if has_parts(self.last):
             parts = decomposed(self, func, args, kwargs, len(originals))
             if parts is not NotImplemented:
                 return parts
