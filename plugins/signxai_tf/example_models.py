@@ -16,6 +16,7 @@ from signxai_tf.porting import copy_weights
 
 __all__ = [
     "CHANNELS",
+    "SUFFIX",
     "ecg_lstm",
     "ecg_resnet",
     "encode",
@@ -29,6 +30,8 @@ __all__ = [
 
 #: Where samples have their channels.
 CHANNELS = "last"
+#: Ending of the files that ``encode`` fills.
+SUFFIX = ".keras"
 
 _PARTS = ("first", "first_norm", "second", "second_norm", "skip")
 

@@ -18,6 +18,7 @@ from signxai_torch.demo_model import encode, version
 
 __all__ = [
     "CHANNELS",
+    "SUFFIX",
     "Residual",
     "Series",
     "ecg_lstm",
@@ -33,6 +34,8 @@ __all__ = [
 
 #: Where samples have their channels.
 CHANNELS = "first"
+#: Ending of the files that ``encode`` fills.
+SUFFIX = ".safetensors"
 #: As in Keras, so that both networks compute the same.
 _EPSILON = 1e-3
 

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 import signxai_core as sx
-from signxai_core.cli import comparing, experiment, judging, listing, models, options, show
+from signxai_core.cli import comparing, examples, experiment, judging, listing, models, options, show
 from signxai_core.cli import recompute as recomputing
 from signxai_core.cli import run as running
 from signxai_core.cli.inputs import read
@@ -273,21 +273,5 @@ app.command(name="compare")(comparing.compare)
 app.command(name="metrics")(judging.judge)
 app.command(name="run")(experiment.run_experiment)
 app.command(name="schema")(experiment.schema)
-
-
-@app.command()
-def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that the files go to.")] = Path("signxai-demo"),
-    backend: Annotated[str, typer.Option(help="Backend that trains and explains: torch, tensorflow.")] = "torch",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
-    methods: Annotated[str, typer.Option(metavar="PATTERN", help="Glob pattern of the methods to compute.")] = "*",
-    overwrite: options.OverwriteOption = False,
-) -> None:
-    """Train a small network on handwritten digits and explain some with every method; needs no network access."""
-    from signxai_core import demo as work  # noqa: PLC0415 - the other commands do without
-
-    work.run(
-        work.Request(output=output, backend=backend, seed=seed, pattern=methods, overwrite=overwrite),
-        Console(),
-        Console(stderr=True),
-    )
+app.command(name="prepare")(examples.prepare)
+app.command(name="demo")(examples.demo)

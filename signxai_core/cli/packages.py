@@ -70,6 +70,27 @@ class DemoModel(Protocol):
         """Return name and version of the framework."""
 
 
+class ExampleModels(Protocol):
+    """Module ``example_models`` in the package of a backend's factory: networks for data with known truth."""
+
+    #: Where samples have their channels.
+    CHANNELS: Literal["first", "last"]
+    #: Ending of the files that ``encode`` fills.
+    SUFFIX: str
+
+    def trained(self, name: str) -> Any:
+        """Return a network that comes along, trained."""
+
+    def predict(self, model: Any, x: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Return the class of every sample."""
+
+    def encode(self, model: Any) -> bytes:
+        """Return the content of a file that ``loading`` reads."""
+
+    def version(self) -> str:
+        """Return name and version of the framework."""
+
+
 def formats() -> dict[str, Formats]:
     """Return, by backend, the modules that know names of models; no framework is imported."""
     found: dict[str, Formats] = {}
@@ -91,6 +112,11 @@ def loading(backend: str) -> Loading:
 def demo_model(backend: str) -> DemoModel:
     """Return the module that trains the demo's networks for ``backend``."""
     return cast("DemoModel", _companion(backend, "demo_model", "signxai demo"))
+
+
+def example_models(backend: str) -> ExampleModels:
+    """Return the module with the networks for data with known truth for ``backend``."""
+    return cast("ExampleModels", _companion(backend, "example_models", "signxai prepare"))
 
 
 def _path(backend: str, name: str) -> str:
