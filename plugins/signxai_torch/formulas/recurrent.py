@@ -1,7 +1,8 @@
 """LSTM, GRU and plain recurrent layers, step by step.
 
 Per layer, direction and step: ``W x`` and ``U h`` for all gates at once, two products without bias, their
-sum, and one addition of both biases. A first state that is a constant 0 takes part in nothing.
+sum, and one addition of both biases. A first state is recorded as if it were given with the input, so that
+the first step is the same formula as every other; it is a constant 0, which relevance never reaches.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 #: What a cell keeps: the state that is handed on, and what else it remembers.
-State = tuple[Tensor | None, ...]
+State = tuple[Tensor, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -36,11 +37,9 @@ class _Weights:
 _Step = Callable[[Tensor, State, _Weights], State]
 
 
-def _gates(x: Tensor, h: Tensor | None, weights: _Weights) -> Tensor:
+def _gates(x: Tensor, h: Tensor, weights: _Weights) -> Tensor:
     """Return ``W x + U h + b``."""
-    total = functional.linear(x, weights.input)
-    if h is not None:
-        total = total + functional.linear(h, weights.state)
+    total = functional.linear(x, weights.input) + functional.linear(h, weights.state)
     bias = weights.bias()
     return total if bias is None else total + bias
 
@@ -48,8 +47,7 @@ def _gates(x: Tensor, h: Tensor | None, weights: _Weights) -> Tensor:
 def _lstm_step(x: Tensor, state: State, weights: _Weights) -> State:
     h, c = state
     i, f, g, o = _gates(x, h, weights).chunk(4, -1)
-    new = i.sigmoid() * g.tanh()
-    c = new if c is None else f.sigmoid() * c + new
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     h = o.sigmoid() * c.tanh()
     return (h if weights.projection is None else functional.linear(h, weights.projection)), c
 
@@ -61,16 +59,14 @@ def _gru_step(x: Tensor, state: State, weights: _Weights) -> State:
     gates, candidate = functional.linear(x, weights.input).split_with_sizes(sizes, -1)
     bias, own = weights.bias(), weights.input_bias
     inner = None if weights.state_bias is None else weights.state_bias[2 * width :]
-    if h is not None:
-        gates_before, before = functional.linear(h, weights.state).split_with_sizes(sizes, -1)
-        gates = gates + gates_before
-        inner = before if inner is None else before + inner
+    gates_before, before = functional.linear(h, weights.state).split_with_sizes(sizes, -1)
+    gates = gates + gates_before
+    inner = before if inner is None else before + inner
     if bias is not None and own is not None:
         gates, candidate = gates + bias[: 2 * width], candidate + own[2 * width :]
     reset, update = gates.sigmoid().chunk(2, -1)
-    new = (candidate if inner is None else candidate + reset * inner).tanh()
-    kept = (1 - update) * new
-    return (kept if h is None else kept + update * h,)
+    new = (candidate + reset * inner).tanh()
+    return ((1 - update) * new + update * h,)
 
 
 def _rnn_step(x: Tensor, state: State, weights: _Weights, activation: Callable[[Tensor], Tensor]) -> State:
@@ -93,35 +89,29 @@ def _direction(
     ``sizes`` are the numbers of sequences that are still running at each step, where these differ.
     """
     times = list(range(len(inputs)))[:: -1 if back else 1]
-    state = start if sizes is None else tuple(s if s is None else s[: sizes[times[0]]] for s in start)
+    state = start if sizes is None else tuple(s[: sizes[times[0]]] for s in start)
     outputs: dict[int, Tensor] = {}
     ended: list[State] = []
     for time in times:
-        if sizes is not None and state[0] is not None:
+        if sizes is not None:
             state, rest = _resized(state, start, sizes[time])
             ended += [rest] if rest else []
         state = step(inputs[time], state, weights)
-        assert state[0] is not None, "a step makes a state"
         outputs[time] = state[0]
     if ended:
         parts = [state, *reversed(ended)]
-        state = tuple(torch.cat([part[place] for part in parts]) for place in range(len(start)))  # type: ignore[misc]
+        state = tuple(torch.cat([part[place] for part in parts]) for place in range(len(start)))
     return [outputs[time] for time in range(len(inputs))], state
 
 
 def _resized(state: State, start: State, size: int) -> tuple[State, State]:
     """Return the state of ``size`` sequences, and that of those which have ended."""
-    known = state[0].shape[0] if state[0] is not None else size
+    known = state[0].shape[0]
     if known > size:
-        return tuple(s if s is None else s[:size] for s in state), tuple(s if s is None else s[size:] for s in state)
+        return tuple(s[:size] for s in state), tuple(s[size:] for s in state)
     if known == size:
         return state, ()
-    new = []
-    for now, first in zip(state, start, strict=True):
-        assert now is not None, "every state but the first is made by a step"
-        more = now.new_zeros(size - known, now.shape[1]) if first is None else first[known:size]
-        new.append(torch.cat([now, more]))
-    return tuple(new), ()
+    return tuple(torch.cat([now, first[known:size]]) for now, first in zip(state, start, strict=True)), ()
 
 
 @attrs.frozen(kw_only=True)
@@ -160,15 +150,20 @@ def _weights(flat: Sequence[Tensor], cells: int, *, has_biases: bool) -> list[_W
     return [_Weights(**dict(zip(names, flat[at : at + count], strict=False))) for at in range(0, len(flat), count)]
 
 
-def _start(state: Tensor, live: Callable[[Tensor], bool]) -> Tensor | None:
-    """Return a first state, or ``None`` for a constant 0."""
-    return state if live(state) or bool((state != 0).any()) else None
+def _start(state: Tensor, x: Tensor, live: Callable[[Tensor], bool]) -> Tensor:
+    """Return a first state as a tensor that depends on the input; a constant one adds nothing to that but itself."""
+    if live(state):
+        return state
+    nothing = x[..., :1].masked_fill(torch.ones_like(x[..., :1], dtype=torch.bool), 0.0)
+    zeros = nothing.expand(*nothing.shape[:-1], state.shape[-1])
+    return zeros + state if bool((state != 0).any()) else zeros
 
 
 def _layers(args: tuple[Any, ...], step: _Step, live: Callable[[Tensor], bool]) -> tuple[Tensor, ...]:
     """Return the outputs of the last layer, and the last states of all layers."""
     given = _read(args)
-    starts = [tuple(_start(state[cell], live) for state in given.starts) for cell in range(len(given.weights))]
+    x = given.inputs[0]
+    starts = [tuple(_start(state[cell], x, live) for state in given.starts) for cell in range(len(given.weights))]
     inputs, ends = given.inputs, []
     for first in range(0, len(given.weights), given.directions):
         both = []
@@ -180,7 +175,7 @@ def _layers(args: tuple[Any, ...], step: _Step, live: Callable[[Tensor], bool]) 
             ends.append(end)
         inputs = both[0] if given.directions == 1 else [torch.cat(pair, -1) for pair in zip(*both, strict=True)]
     together = torch.stack(list(inputs), given.time_axis) if given.sizes is None else torch.cat(list(inputs))
-    return together, *(torch.stack([end[place] for end in ends]) for place in range(len(given.starts)))  # type: ignore[misc]
+    return together, *(torch.stack([end[place] for end in ends]) for place in range(len(given.starts)))
 
 
 def lstm(*args: Any, live: Callable[[Tensor], bool]) -> tuple[Tensor, ...]:
@@ -218,7 +213,7 @@ def _cell(step: _Step) -> Callable[..., Any]:
     ) -> Any:
         states = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
         weights = _Weights(input=w_ih, state=w_hh, input_bias=b_ih, state_bias=b_hh)
-        end = step(input, tuple(_start(state, live) for state in states), weights)
+        end = step(input, tuple(_start(state, input, live) for state in states), weights)
         return end if isinstance(hx, (tuple, list)) else end[0]
 
     return run
