@@ -176,14 +176,14 @@ def test_scaling_of_its_own():
     check(BEHIND, X, lrp(epsilon(1), fold=False), (F(2, 4) * F(2, 2), F(2, 4) * F(-3, 2)))
 
 
-def test_zero_padding_gets_nothing_where_it_is_folded():
+def test_zero_padding_gets_nothing_in_both_conventions():
     check(PADDED, [(1, 3)], lrp(Z, first=FLAT, seed="logit"), [(F(11, 2), F(7, 2))])
-    check(PADDED, [(1, 3)], lrp(Z, first=FLAT, seed="logit", fold=False), [(F(9, 2), F(7, 2))])
+    check(PADDED, [(1, 3)], lrp(Z, first=FLAT, seed="logit", fold=False), [(F(11, 2), F(7, 2))])
 
 
-def test_std_counts_folded_zeros():
-    # The deviation of (0, 1, 3) is sqrt(14)/3.
-    rule = epsilon(3 / np.sqrt(14), "std")
+def test_std_does_not_count_zero_padding():
+    # The deviation of (1, 3) is 1.
+    rule = epsilon(1, "std")
     check(PADDED, [(1, 3)], lrp(Z, first=rule, seed="logit"), [(F(4, 3) + F(7, 8), F(42, 8))])
 
 

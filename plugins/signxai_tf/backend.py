@@ -183,12 +183,12 @@ class TensorFlowBackend(BackendDefaults):
         axes = [i for i, (n, m) in enumerate(zip(a.shape, padded, strict=True)) if m == 1 and n != 1]
         return tf.reshape(tf.reduce_sum(a, axes), [-1 if n is None else n for n in shape])
 
-    def std(self, a: Array, axis: int) -> Array:
-        """Population standard deviation along an axis, which stays with length 1."""
+    def std(self, a: Array, axis: int | tuple[int, ...]) -> Array:
+        """Population standard deviation along one or several axes, which stay with length 1."""
         return tf.math.reduce_std(a, axis=axis, keepdims=True)
 
-    def largest(self, a: Array, axis: int) -> Array:
-        """Largest absolute value along an axis, which stays with length 1."""
+    def largest(self, a: Array, axis: int | tuple[int, ...]) -> Array:
+        """Largest absolute value along one or several axes, which stay with length 1."""
         return tf.maximum(tf.reduce_max(a, axis=axis, keepdims=True), -tf.reduce_min(a, axis=axis, keepdims=True))
 
 

@@ -196,8 +196,8 @@ class TorchBackend(BackendDefaults):
         """Sum over the axes along which an array of ``shape`` would be broadcast to ``a``'s."""
         return a.sum_to_size(shape)
 
-    def std(self, a: Tensor, axis: int) -> Tensor:
-        """Population standard deviation along an axis, which stays with length 1.
+    def std(self, a: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+        """Population standard deviation along one or several axes, which stay with length 1.
 
         In two passes, which is as exact as ``torch.std``, and much faster on a CPU. Half types, where
         squares overflow, are left to PyTorch.
@@ -206,8 +206,8 @@ class TorchBackend(BackendDefaults):
             return torch.std(a, dim=axis, correction=0, keepdim=True)
         return (a - a.mean(dim=axis, keepdim=True)).square_().mean(dim=axis, keepdim=True).sqrt_()
 
-    def largest(self, a: Tensor, axis: int) -> Tensor:
-        """Largest absolute value along an axis, which stays with length 1."""
+    def largest(self, a: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+        """Largest absolute value along one or several axes, which stay with length 1."""
         return torch.maximum(torch.amax(a, dim=axis, keepdim=True), -torch.amin(a, dim=axis, keepdim=True))
 
 

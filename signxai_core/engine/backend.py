@@ -284,11 +284,11 @@ class Backend(Protocol):
     def sum_to(self, a: Array, shape: tuple[int, ...]) -> Array:
         """Sum over the axes along which an array of ``shape`` would be broadcast to ``a``'s."""
 
-    def std(self, a: Array, axis: int) -> Array:
-        """Population standard deviation along an axis, which stays with length 1."""
+    def std(self, a: Array, axis: int | tuple[int, ...]) -> Array:
+        """Population standard deviation along one or several axes, which stay with length 1."""
 
-    def largest(self, a: Array, axis: int) -> Array:
-        """Largest absolute value along an axis, which stays with length 1."""
+    def largest(self, a: Array, axis: int | tuple[int, ...]) -> Array:
+        """Largest absolute value along one or several axes, which stay with length 1."""
 
 
 class BackendDefaults:

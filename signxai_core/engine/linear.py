@@ -72,6 +72,14 @@ class Linear:
             self._z = z if self.units is None else z[..., self.units]
         return self._z
 
+    def of_output(self, array: Array) -> tuple[Array, tuple[int, ...]]:
+        """Return an array of the output's shape by samples; see :meth:`Structure.per_sample`."""
+        return self.structure.per_sample(self.backend, self.group.outputs[0], array, self.group.core)
+
+    def of_input(self, array: Array) -> tuple[Array, tuple[int, ...]]:
+        """Return an array of the first input's shape by samples; see :meth:`Structure.per_sample`."""
+        return self.structure.per_sample(self.backend, self.group.inputs[0], array, self.group.core)
+
     def parts(self) -> Iterator[tuple[slice, Linear]] | None:
         """Return this map by slices of the output, where the backend finds its weight too large."""
         if self.group.core.kind != "dense":

@@ -164,19 +164,10 @@ def _softmax(place: Place, rule: SoftmaxRule) -> Sequence[Array]:
 
 def stabilised(place: Place, y: Array, epsilon: float) -> Array:
     """Return ``s(y)·max(|y|, epsilon · max|y|)``, the maximum of the finite numbers of each sample."""
-    backend, batch = place.backend, place.structure.recording.batch
-    if y.shape[0] % batch:
-        operation = place.operation
-        raise UnsupportedOperationError(
-            f"{operation.label} made an array whose first axis has length {y.shape[0]}, which the batch of {batch} "
-            "samples does not divide, so that no number per sample can be taken; move the batch axis of that "
-            "operation to the front",
-            function=operation.function,
-            path=operation.path,
-        )
-    size = backend.reshape(backend.abs(y), (batch, -1))
+    backend, operation = place.backend, place.operation
+    size, axes = place.structure.per_sample(backend, operation.outputs[0], backend.abs(y), operation)
     finite = backend.where(size < math.inf, size, number(backend, 0.0, size))
-    size = backend.maximum(size, epsilon * backend.largest(finite, 1))
+    size = backend.maximum(size, epsilon * backend.largest(finite, axes))
     return backend.copysign(backend.reshape(size, tuple(y.shape)), y)
 
 

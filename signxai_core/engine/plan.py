@@ -307,17 +307,26 @@ class _Resolver:
         return self._apart(group, rule, why, positions)
 
     def _apart(self, group: Group, rule: AnyRule, why: str, at: frozenset[Position]) -> tuple[Step, list[str]]:
-        """Return a rule for each operation of a group."""
-        matches: list[tuple[AnyRule, str]] = []
+        """Return a rule for each operation of a group; zero padding stays with the operation behind it."""
+        padding = 0
+        if isinstance(rule, (Rule, FunctionRule)):
+            alone = next((i for i, operation in enumerate(reversed(group.pre)) if not operation.padding), None)
+            padding = len(group.pre) if alone is None else alone
+        parts, reasons = [], []
         for operation in reversed(group.operations):
+            if operation in group.pre[len(group.pre) - padding :]:
+                reasons.append(f"part of {group.core.label}")
+                continue
             if operation is group.core:
-                matches.append((rule, why))
+                part, reason = Part(rule, padding + 1), why
             elif self._hands_on and "first" in at and operation in group.pre and kind(operation.kind).affine:
-                matches.append((HandOn(operation.inputs[0]), "on the way to the first layer"))
+                part, reason = Part(HandOn(operation.inputs[0])), "on the way to the first layer"
             else:
-                matches.append(self._match(operation, frozenset()))
-        matches.reverse()
-        return tuple(Part(one) for one, _ in matches), [reason for _, reason in matches]
+                found, reason = self._match(operation, frozenset())
+                part = Part(found)
+            parts.append(part)
+            reasons.append(reason)
+        return tuple(reversed(parts)), reasons[::-1]
 
     def _before(self, group: Group) -> list[Part]:
         """Return what is done in front of a first layer whose rule is about its own input: scaling is passed."""
@@ -329,13 +338,13 @@ class _Resolver:
 
         An interpolation hands it to where its numbers came from: its weights sum to 1.
         """
-        core, facts = group.core, self.structure.facts
+        core = group.core
         if kind(core.kind).affine:
             return HandOn(core.inputs[0])
-        if kind(core.kind).linear:
-            return Exact()
-        source = facts.normalised.get(core.outputs[0])
-        return None if source is None else HandOn(source)
+        source = self.structure.facts.normalised.get(core.outputs[0])
+        if source is not None:
+            return HandOn(source)
+        return Exact() if kind(core.kind).linear else None
 
     def _positional(self, operation: Operation, positions: frozenset[Position]) -> AnyRule | None:
         """Return the rule that an operation gets for being first, and for nothing else."""

@@ -16,7 +16,6 @@ import numpy as np
 from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.linear import Linear
 from signxai_core.engine.structure import is_heavy
-from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.cells import KEEP, Cell, WeightCell
 from signxai_core.specs.rules import Rule, Share, Stabiliser
 
@@ -218,25 +217,14 @@ def number(backend: Backend, value: float, like: Array) -> Array:
 def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, rectified: Array | None, *, positive: bool) -> Array:
     """Return ``z`` moved away from 0 by what its sample as a whole allows."""
     backend = linear.backend
-    size = _rows(linear, z) if positive else backend.abs(_rows(linear, z))
+    rows, axes = linear.of_output(z)
+    size = rows if positive else backend.abs(rows)
     if stabiliser.scale == "std":
-        size = size + stabiliser.epsilon * backend.std(_rows(linear, linear.pad(linear.x[0])), 1)
+        spread, along = linear.of_input(linear.x[0])
+        one_each = tuple(1 if place in axes else length for place, length in enumerate(rows.shape))
+        size = size + stabiliser.epsilon * backend.reshape(backend.std(spread, along), one_each)
     else:
-        largest = backend.largest(_rows(linear, linear.z if z is rectified else z), 1)
+        largest = backend.largest(linear.of_output(linear.z)[0] if z is rectified else rows, axes)
         size = backend.maximum(size, stabiliser.epsilon * largest)
     size = backend.reshape(size, tuple(z.shape))
     return size if positive else backend.copysign(size, z)
-
-
-def _rows(linear: Linear, array: Array) -> Array:
-    """Return an array with one row per sample of the batch."""
-    batch, core = linear.structure.recording.batch, linear.group.core
-    if array.shape[0] % batch:
-        raise UnsupportedOperationError(
-            f"{core.label} ran on an array whose first axis has length {array.shape[0]}, which the batch of "
-            f"{batch} samples does not divide, so that no number per sample can be taken; move the batch axis "
-            "of that operation to the front",
-            function=core.function,
-            path=core.path,
-        )
-    return linear.backend.reshape(array, (batch, -1))

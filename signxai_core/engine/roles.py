@@ -83,6 +83,8 @@ class Facts:
         By tensor: the tensor whose mean or statistics it is a function of, and of nothing else.
     normalised
         By tensor: the tensor that it is a normalisation of, within the sample.
+    affine_parts
+        Normalised tensors, and what shape operations and constant scalings make of them.
     activated
         Outputs of activation functions, through shape operations.
     consumers
@@ -100,6 +102,7 @@ class Facts:
     even: dict[int, int] = attrs.field(factory=dict)
     summaries: dict[int, int] = attrs.field(factory=dict)
     normalised: dict[int, int] = attrs.field(factory=dict)
+    affine_parts: set[int] = attrs.field(factory=set)
     activated: set[int] = attrs.field(factory=set)
     consumers: dict[int, list[Operation]] = attrs.field(factory=dict)
     operands: dict[int, tuple[Operand, ...]] = attrs.field(factory=dict)
@@ -374,21 +377,32 @@ def _normalisation(facts: Facts, operation: Operation) -> None:
         return
     (output,) = operation.outputs
     _summary(facts, operation)
+    source = _normalises(facts, operation)
+    if source is not None:
+        facts.normalised[output] = source
+    follows = len(operation.inputs) == 1 and operation.inputs[0] in facts.affine_parts
+    if output in facts.normalised or (follows and (kind(operation.kind).affine or _is_index(operation))):
+        facts.affine_parts.add(output)
+
+
+def _normalises(facts: Facts, operation: Operation) -> int | None:
+    """Return the tensor that an operation's output is a normalisation of."""
+    (output,) = operation.outputs
     if operation.kind in ("product", "quotient"):
         for signal, other in _pairs(operation):
             statistic = facts.statistics.get(other)
-            if statistic is None or statistic.size >= facts.size(output) or signal in facts.statistics:
-                continue
             source = _centred(facts, signal)
-            if statistic.of & {signal, source}:
-                facts.normalised[output] = source
+            is_broadcast = statistic is not None and statistic.size < facts.size(output)
+            if statistic is not None and is_broadcast and statistic.of & {signal, source}:
+                return source if signal not in facts.statistics else None
     elif operation.kind == "sum" and len(operation.inputs) == 2:
         for signal, other in (operation.inputs, operation.inputs[::-1]):
-            source_of = facts.normalised.get(signal)
-            if source_of is not None and facts.summaries.get(other) == source_of:
-                facts.normalised[output] = source_of
-    elif kind(operation.kind).affine and operation.inputs[0] in facts.normalised:
-        facts.normalised[output] = facts.normalised[operation.inputs[0]]
+            known = facts.normalised.get(signal)
+            if known is not None and facts.summaries.get(other) == known:
+                return known
+    elif kind(operation.kind).affine:
+        return facts.normalised.get(operation.inputs[0])
+    return None
 
 
 def _pairs(operation: Operation) -> Sequence[tuple[int, int]]:

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 
 import attrs
 
-from signxai_core.engine.backend import Array, Operation, Recording
+from signxai_core.engine.backend import Array, Backend, Operation, Recording
+from signxai_core.engine.batch import Samples, follow, per_sample
 from signxai_core.engine.roles import Facts, read
+from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.composites import Position
 from signxai_core.specs.operations import function, kind
 
@@ -22,6 +24,9 @@ from signxai_core.specs.operations import function, kind
 _WIDE, _PRECISE = 64, 2.0**-23
 #: How many times larger than input and output a heavy weight is.
 _HEAVY = 16
+
+
+Axes = tuple[int, ...]
 
 
 @attrs.frozen(eq=False)
@@ -80,6 +85,8 @@ class Structure:
         Id of the output of the ReLU that is the only one to read a tensor, by that tensor's id.
     facts
         What the tensors are made of, and the roles of operands.
+    samples
+        How tensors hold the samples of the batch, where that is known.
     """
 
     recording: Recording
@@ -91,6 +98,27 @@ class Structure:
     non_negative: frozenset[int]
     rectified: dict[int, int]
     facts: Facts
+    samples: dict[int, Samples]
+
+    def per_sample(self, backend: Backend, tensor: int, array: Array, operation: Operation) -> tuple[Array, Axes]:
+        """Return an array like a tensor with an axis for the samples, and the axes of what belongs to one.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where it is not known which numbers belong to a sample.
+        """
+        shape, known = self.facts.shapes[tensor], self.samples.get(tensor)
+        found = None if known is None else per_sample(backend, known, shape, array, self.recording.batch)
+        if found is None:
+            raise UnsupportedOperationError(
+                f"{operation.label}: it is not known which numbers of an array of shape {tuple(array.shape)} belong to "
+                f"each of the {self.recording.batch} samples, so that no number per sample can be taken; move the "
+                "batch axis of that operation to the front, or explain one sample at a time (batch_size=1)",
+                function=operation.function,
+                path=operation.path,
+            )
+        return found
 
 
 def analyse(recording: Recording, *, non_negative: bool = False) -> Structure:
@@ -121,6 +149,7 @@ def _analysed(recording: Recording, *, non_negative: bool) -> Structure:
         _non_negative(operations, {recording.input} if non_negative else set()),
         _rectified(recording, operations, consumers),
         facts,
+        follow(operations, facts.shapes, recording.input, recording.batch),
     )
 
 
@@ -182,7 +211,7 @@ def _groups(
 ) -> tuple[Group, ...]:
     operations = list(operations)
     # What follows a normalisation within the sample belongs to it.
-    claimed = {op.index for op in operations if not facts.normalised.keys().isdisjoint(op.outputs)}
+    claimed = {op.index for op in operations if not facts.affine_parts.isdisjoint(op.outputs)}
     # What belongs to a function that is written out is part of that, and what it starts from is no inside of a group.
     claimed.update(facts.views)
     targets = facts.targets

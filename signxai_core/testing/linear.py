@@ -67,8 +67,6 @@ class Linear:
         Shapes of the inputs.
     output
         Shape of the output.
-    padded
-        Size of the input with the zeros that were folded into the operation.
     """
 
     rows: Indices
@@ -77,7 +75,6 @@ class Linear:
     bias: Array | None
     inputs: tuple[Shape, ...]
     output: Shape
-    padded: int
     _matrices: dict[WeightCell, Array] = attrs.field(factory=dict, init=False)
 
     def matrix(self, cell: WeightCell = KEEP) -> Array:
@@ -277,5 +274,4 @@ def _linear(node: Node, shapes: tuple[Shape, ...]) -> Linear | None:
         bias=bias,
         inputs=shapes,
         output=output,
-        padded=sum(math.prod(shape) for shape in shapes),
     )

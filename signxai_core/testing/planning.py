@@ -160,6 +160,22 @@ def _before(network: Network, node: Node, taken: frozenset[str]) -> list[Node]:
     return chain
 
 
+@attrs.frozen(eq=False)
+class _Folded:
+    before: tuple[Node, ...] = ()
+    after: tuple[Node, ...] = ()
+
+
+def _padding(network: Network, node: Node) -> _Folded:
+    """Return the zero padding directly in front of a node, which belongs to it in every convention."""
+    chain: list[Node] = []
+    for before in reversed(_before(network, node, frozenset())):
+        if not isinstance(before, Pad):
+            break
+        chain.insert(0, before)
+    return _Folded(before=tuple(chain))
+
+
 def _with_chain(operation: Linear, chain: Sequence[Node], shape: Shape) -> Linear:
     """Return the operation on the input of the chain, as one operation."""
     index = np.arange(math.prod(shape))
@@ -177,12 +193,6 @@ def _with_chain(operation: Linear, chain: Sequence[Node], shape: Shape) -> Linea
             scale, shift = np.where(inside, scale[taken], 1.0), np.where(inside, shift[taken], 0.0)
         current = node.output_shape([current])
     return operation.preceded_by(index, scale, shift, shape)
-
-
-@attrs.frozen(eq=False)
-class _Folded:
-    before: tuple[Node, ...] = ()
-    after: tuple[Node, ...] = ()
 
 
 def _folds(network: Network, folding: Sequence[Node], taken: frozenset[str]) -> Mapping[str, _Folded]:
@@ -254,9 +264,10 @@ def plan(network: Network, composite: Composite, input_layer: LinearRule | None 
     rules = {node.name: _rule(node, composite, positions[node.name]) for node in weighted}
     if input_layer is not None:
         rules.update(dict.fromkeys(first, input_layer))
-    folding = [n for n in weighted if composite.fold_normalisation and isinstance(rules[n.name], (Rule, FunctionRule))]
+    folding = [node for node in weighted if isinstance(rules[node.name], (Rule, FunctionRule))]
     passed = _passed(network, composite, positions, input_layer)
-    folds = _folds(network, folding, passed)
+    whole = composite.fold_normalisation
+    folds = _folds(network, folding, passed) if whole else {node.name: _padding(network, node) for node in folding}
     inside = {member.name for fold in folds.values() for member in (*fold.before, *fold.after)}
     sources, pointwise = _sources(network), functions_of_one_tensor(network)
     operations = []

@@ -118,8 +118,7 @@ def stabilised(stabiliser: Stabiliser, z: Array, place: Place) -> Array:
         return np.asarray(sign * np.maximum(np.abs(z), stabiliser.epsilon * np.abs(z).max()))
     epsilon = stabiliser.epsilon
     if stabiliser.scale == "std":
-        zeros = place.linear.padded - place.x.size
-        values = [*(float(v) for v in place.x), *(0.0,) * zeros]
+        values = [float(v) for v in place.x]
         mean = math.fsum(values) / len(values)
         epsilon *= math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values))
     return np.asarray(z + sign * epsilon)

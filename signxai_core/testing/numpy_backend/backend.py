@@ -96,12 +96,12 @@ class NumpyBackend(BackendDefaults):
         """An array of one number."""
         return np.full_like(a, value)
 
-    def std(self, a: Array, axis: int) -> Array:
-        """Population standard deviation along an axis, which stays with length 1."""
+    def std(self, a: Array, axis: int | tuple[int, ...]) -> Array:
+        """Population standard deviation along one or several axes, which stay with length 1."""
         return np.asarray(a.std(axis=axis, keepdims=True))
 
-    def largest(self, a: Array, axis: int) -> Array:
-        """Largest absolute value along an axis, which stays with length 1."""
+    def largest(self, a: Array, axis: int | tuple[int, ...]) -> Array:
+        """Largest absolute value along one or several axes, which stay with length 1."""
         return np.asarray(np.abs(a).max(axis=axis, keepdims=True))
 
     where = staticmethod(np.where)
