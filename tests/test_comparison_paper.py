@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 
 import signxai_core as sx
-from signxai_core import metrics
+from signxai_core import data, metrics
+from signxai_torch import example_models
 
 FOLDER = Path(__file__).parent.parent / "examples" / "comparison" / "paper"
-MODULES = ("digits", "figures", "judging", "methods", "networks", "page", "tables", "vgg16")
+MODULES = ("digits", "figures", "judging", "methods", "networks", "page", "tables", "truth", "vgg16")
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +316,28 @@ def test_vgg16_takes_blue_first_less_the_means(paper, tmp_path):
     np.testing.assert_allclose(last[0, 0, 0], [0 - 103.939, 128 - 116.779, 255 - 123.68], atol=1e-4)
     first = paper.vgg16.preprocessed(tmp_path / "x.png", 4, "channels_first")
     np.testing.assert_array_equal(np.moveaxis(first, 1, -1), last)
+
+
+def test_known_truth(paper, tmp_path, monkeypatch):
+    monkeypatch.setattr(paper.truth, "METHODS", ("random_uniform", "gradient_x_input", "gradient_x_sign"))
+    monkeypatch.setattr(paper.truth, "PAIRS", (("gradient_x_sign", "gradient_x_input"),))
+    result = paper.truth.judge(tmp_path, "shapes_cnn", 3, "textbook")
+    assert result.methods == (*paper.truth.METHODS, paper.truth.MIDDLE)
+    model = example_models.trained("shapes_cnn")
+    test = paper.truth.RECIPES["shapes_cnn"].test(120, 0)
+    chosen = test[data.right_ones(lambda x: example_models.predict(model, x), test)[:3]]
+    maps = sx.explain(model, chosen.x, "gradient_x_sign_mu_0_5", chosen.labels).relevance
+    np.testing.assert_allclose(result.arrays["mass"][2], data.found(maps, chosen)[0], atol=1e-6)
+    np.testing.assert_allclose(result.arrays["rank"][2], data.found(maps, chosen)[1], atol=1e-6)
+    np.testing.assert_allclose(result.arrays["pcc"][2], metrics.pcc(chosen.x, maps), atol=1e-6)
+    curve = metrics.morf(metrics.predictor(model), chosen.x, maps, channel_axis=1, target=chosen.labels)
+    np.testing.assert_allclose(result.arrays["aoc"][2], metrics.aoc(curve), atol=1e-5)
+    page = "\n".join(paper.truth.section([result]))
+    assert "### shapes_cnn: residual network for images, 3 samples, masks cover" in page
+    assert page.count("| `gradient_x_sign` | `gradient_x_input` |") == 3
+    monkeypatch.setattr(paper.truth, "measure", None)  # what is there is not computed again
+    again = paper.truth.judge(tmp_path, "shapes_cnn", 3, "textbook")
+    np.testing.assert_array_equal(again.arrays["aoc"], result.arrays["aoc"])
+    paper.truth.write(tmp_path, [result])
+    rows = list(csv.DictReader((tmp_path / "truth.csv").read_text().splitlines()))
+    assert len(rows) == 4 * 5 + 3

@@ -2,6 +2,7 @@
 
     python examples/comparison/paper --quick            # digits, 1 training, 50 images
     python examples/comparison/paper                    # digits, 5 trainings, 100 images
+    python examples/comparison/paper --truth shapes_cnn ecg_resnet   # and data with known truth
     python examples/comparison/paper --data mnist.npz   # MNIST from a file; or --data mnist
     python examples/comparison/paper --vgg16 keras.applications:VGG16 --weights imagenet --pictures FOLDER
 
@@ -25,10 +26,12 @@ import networks
 import page
 import tables
 import torch
+import truth
 import vgg16
 
 import signxai_core as sx
 from signxai_core.cli import files
+from signxai_core.data.recipes import RECIPES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,10 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = digits.load(given.data)
     results = _results(given.output, plan, data, given.only)
     print("SIGN variants less the methods beside them:", page.conclusion(tables.differences(results)))
-    tables.write(given.output / "tables", results)
-    figures.draw(given.output / "figures", given.output, results, data, plan)
-    page.write(given.output / "comparison.md", results, plan, data.source, given.output / "figures")
-    print(f"page {given.output / 'comparison.md'}")
+    known = [truth.judge(given.output, network, given.samples, given.convention) for network in given.truth]
+    place = given.output if given.page is None else given.page.parent / given.page.stem
+    tables.write(place / "tables", results)
+    if known:
+        truth.write(place / "tables", known)
+    figures.draw(place / "figures", given.output, results, data, plan)
+    path = given.output / "comparison.md" if given.page is None else given.page
+    page.write(path, results, plan, data.source, place / "figures", truth.section(known) if known else ())
+    print(f"page {path}")
 
 
 def _results(output: Path, plan: judging.Plan, data: digits.Digits, only: str) -> list[judging.Result]:
@@ -89,6 +97,7 @@ def _check(output: Path, plan: judging.Plan) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    known = ", ".join(RECIPES)
     parser = argparse.ArgumentParser(prog="comparison/paper", description="The comparison of SIGN methods, redone.")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of results, tables, figures")
     parser.add_argument("--data", default="digits", help="digits (offline), mnist (downloaded), or a file mnist.npz")
@@ -97,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=int, help="test images per model [100]")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="models, such as 'cnn_*'")
     parser.add_argument("--convention", choices=("textbook", "signxai"), default="textbook")
+    parser.add_argument("--page", type=Path, help="write page, tables and figures here: docs/comparison.md")
+    parser.add_argument("--truth", nargs="*", default=[], metavar="NETWORK", help="also judge on known truth: " + known)
+    parser.add_argument("--samples", type=int, default=16, help="of known truth, per network [16]")
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch [2]")
     group = parser.add_argument_group("VGG16 on a folder of images")
     group.add_argument("--vgg16", metavar="MODEL", help="keras.applications:VGG16, a file, or module:callable")

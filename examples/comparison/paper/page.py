@@ -24,8 +24,15 @@ _FIGURES = (
 )
 
 
-def write(path: Path, results: Sequence[judging.Result], plan: judging.Plan, source: str, pictures: Path) -> None:
-    """Write the page; ``pictures`` is the folder of the figures, below that of the page."""
+def write(
+    path: Path,
+    results: Sequence[judging.Result],
+    plan: judging.Plan,
+    source: str,
+    pictures: Path,
+    more: Iterable[str] = (),
+) -> None:
+    """Write the page; ``pictures`` is the folder of the figures, below that of the page; ``more`` are further lines."""
     found = tables.differences(results)
     lines = [
         "# The comparison of SIGN methods, redone",
@@ -42,6 +49,8 @@ def write(path: Path, results: Sequence[judging.Result], plan: judging.Plan, sou
     ]
     for measure in tables.MEASURES:
         lines += ["", f"## {NAMES[measure]}", "", *_table(results, measure)]
+    further = list(more)
+    lines += ["", *further] if further else []
     lines += ["", "## Figures", ""]
     for name, text in _FIGURES:
         if (pictures / f"{name}.png").is_file():
