@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from signxai_core.engine.backend import Array, BackendDefaults, Operation, Recording
 from signxai_core.engine.compiler import Stage
-from signxai_core.engine.mapping import apply_weight_cell
+from signxai_core.engine.mapping import UnitSquare, apply_weight_cell, unit
 from signxai_core.errors import TargetError, UnsupportedOperationError
 from signxai_core.specs.cells import WeightCell
 from signxai_tf.arrays import asarray, prepare, to_numpy, to_tensor
@@ -23,6 +24,9 @@ from signxai_tf.pace import pulled
 from signxai_tf.parts import InParts, mapped
 from signxai_tf.run import run_compiled, run_model
 from signxai_tf.trace import forget
+
+#: Squares of smaller numbers lose digits in float32.
+_SMALL_DEVIATION = 2.0**-50
 
 
 class TensorFlowBackend(BackendDefaults):
@@ -90,7 +94,10 @@ class TensorFlowBackend(BackendDefaults):
 
     def map_weight(self, operation: Operation, cell: WeightCell, weight: Array) -> Array | InParts:
         """Return a cell of a weight, or what maps a large dense weight part by part."""
-        return mapped(operation.call, functools.partial(apply_weight_cell, self, cell), weight)
+        if not isinstance(cell, UnitSquare):
+            return mapped(operation.call, functools.partial(apply_weight_cell, self, cell), weight)
+        size = unit(self, weight)  # of the whole weight, not of a part
+        return mapped(operation.call, lambda part: tf.square(part * size), weight)
 
     def scale_weight(self, operation: Operation, inner: Array | None, outer: Array | None) -> Array:
         """Return the weight with input channels times ``inner`` and output channels times ``outer``."""
@@ -185,7 +192,16 @@ class TensorFlowBackend(BackendDefaults):
 
     def std(self, a: Array, axis: int | tuple[int, ...]) -> Array:
         """Population standard deviation along one or several axes, which stay with length 1."""
-        return tf.math.reduce_std(a, axis=axis, keepdims=True)
+        found = tf.math.reduce_std(a, axis=axis, keepdims=True)
+        is_usual = (found > _SMALL_DEVIATION) & (found < math.inf)
+
+        def in_units() -> Array:
+            """In the unit of the largest number, squares neither overflow nor vanish."""
+            size = self.largest(a, axis)
+            own = tf.math.reduce_std(a / tf.where(size > 0, size, tf.ones_like(size)), axis=axis, keepdims=True)
+            return tf.where(is_usual, found, size * own)
+
+        return tf.cond(tf.reduce_all(is_usual), lambda: found, in_units)
 
     def largest(self, a: Array, axis: int | tuple[int, ...]) -> Array:
         """Largest absolute value along one or several axes, which stay with length 1."""

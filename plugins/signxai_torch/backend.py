@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-import attrs
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -19,6 +18,9 @@ from signxai_torch.arrays import asarray, floating_type, prepare, to_numpy, to_t
 from signxai_torch.calls import Call, differentiate, exact, plain
 from signxai_torch.parts import InParts, is_large, scaled
 from signxai_torch.run import run_model
+
+#: Squares of smaller numbers lose digits in float32.
+_SMALL_DEVIATION = 2.0**-50
 
 
 class TorchBackend(BackendDefaults):
@@ -90,11 +92,11 @@ class TorchBackend(BackendDefaults):
 
     def map_weight(self, operation: Operation, cell: WeightCell, weight: Tensor | InParts) -> Tensor | InParts:
         """Return a cell of a weight, or what maps a large weight part by part."""
-        if isinstance(weight, InParts):
-            return attrs.evolve(weight, cell=cell)
         call: Call = operation.call
-        if call.layout is not None and is_large(weight, call.layout):
-            return InParts(self, call, call.layout, weight, cell=cell)
+        if not isinstance(weight, InParts) and call.layout is not None and is_large(weight, call.layout):
+            weight = InParts(self, call, call.layout, weight)
+        if isinstance(weight, InParts):
+            return weight.mapped(cell)
         return cast("Tensor", apply_weight_cell(self, cell, weight))
 
     def split(self, operation: Operation, weight: Tensor | InParts) -> Iterator[tuple[slice, Tensor]] | None:
@@ -204,11 +206,20 @@ class TorchBackend(BackendDefaults):
         """
         if torch.finfo(a.dtype).bits < 32:
             return torch.std(a, dim=axis, correction=0, keepdim=True)
-        return (a - a.mean(dim=axis, keepdim=True)).square_().mean(dim=axis, keepdim=True).sqrt_()
+        found = _deviation(a, axis)
+        is_usual = (found > _SMALL_DEVIATION) & (found < torch.inf)
+        if bool(is_usual.all()):
+            return found
+        size = self.largest(a, axis)  # in its unit, squares neither overflow nor vanish
+        return torch.where(is_usual, found, size * _deviation(a / torch.where(size > 0, size, 1), axis))
 
     def largest(self, a: Tensor, axis: int | tuple[int, ...]) -> Tensor:
         """Largest absolute value along one or several axes, which stay with length 1."""
         return torch.maximum(torch.amax(a, dim=axis, keepdim=True), -torch.amin(a, dim=axis, keepdim=True))
+
+
+def _deviation(a: Tensor, axis: int) -> Tensor:
+    return (a - a.mean(dim=axis, keepdim=True)).square_().mean(dim=axis, keepdim=True).sqrt_()
 
 
 def _without_zeros(b: Tensor, memory: Tensor | None) -> Tensor:

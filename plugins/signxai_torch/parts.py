@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from signxai_core.engine.backend import Backend
-from signxai_core.engine.mapping import apply_weight_cell
-from signxai_core.specs.cells import KEEP, NEGATIVE, POSITIVE, WeightCell
+from signxai_core.engine.mapping import UnitSquare, apply_weight_cell, unit
+from signxai_core.specs.cells import KEEP, NEGATIVE, POSITIVE, SQUARE, WeightCell
 from signxai_torch.calls import Call, Layout
 from signxai_torch.derivatives import pull
 
@@ -81,6 +81,16 @@ class InParts:
     def __mul__(self, factor: Tensor) -> InParts:
         """Return this weight times a number."""
         return attrs.evolve(self, factor=factor if self.factor is None else self.factor * factor)
+
+    def mapped(self, cell: WeightCell) -> InParts:
+        """Return a cell of this weight; the unit of a square is that of the whole weight."""
+        if not isinstance(cell, UnitSquare):
+            return attrs.evolve(self, cell=cell)
+        size = unit(self.backend, self.weight)
+        for factors in (self.inner, self.outer, self.factor):
+            size = size if factors is None else size * unit(self.backend, factors)
+        factor = size if self.factor is None else self.factor * size
+        return attrs.evolve(self, factor=factor, cell=SQUARE)
 
     def slices(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield the mapped weight by output units; a slice is gone when the next one comes."""

@@ -1,8 +1,7 @@
 """One group of operations as a linear map ``z = f(x; W, b)`` with cells applied to x, W and b.
 
-Notation as in
-:mod:`signxai_core.specs.rules`: ``x`` the group's input(s), ``W`` and ``b`` its folded weight and
-bias, ``z`` its output before any activation, ``t`` what is pulled back.
+Notation as in :mod:`signxai_core.specs.rules`: ``x`` the group's input(s), ``W`` and ``b`` its folded
+weight and bias, ``z`` its output before any activation, ``t`` what is pulled back.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.folding import fold, scale_behind
-from signxai_core.engine.mapping import apply_mix, apply_weight_cell, scales, sign_of
+from signxai_core.engine.mapping import apply_mix, apply_weight_cell, scales, sign_of, without_units
 from signxai_core.engine.placing import at_input
 from signxai_core.engine.structure import Group, Structure, is_wide
 from signxai_core.specs.cells import KEEP, ZERO, Bound, Cell, Constant, Mix, Sign, Square, WeightCell
@@ -104,7 +103,7 @@ class Linear:
         if key in self._outputs:
             return self._outputs[key]
         output = self._compute(term, rectified, sign)
-        if self._rests or self.uses[term] > 1:
+        if self._rests or self.uses[without_units(term)] > 1:
             self._outputs[key] = output
         return output
 
@@ -115,7 +114,7 @@ class Linear:
     def finish(self, rule: Rule) -> None:
         """Forget outputs that no rule after this one will ask for."""
         self.uses.subtract({term for share in rule.shares for term in share.terms})
-        for key in [key for key in self._outputs if self.uses[key[0]] <= 0]:
+        for key in [key for key in self._outputs if self.uses[without_units(key[0])] <= 0]:
             del self._outputs[key]
 
     def keeps(self, array: Array) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from signxai_core.engine.backend import Array, Backend
 from signxai_core.engine.linear import Linear
+from signxai_core.engine.mapping import in_units
 from signxai_core.engine.structure import is_heavy
 from signxai_core.specs.cells import KEEP, Cell, WeightCell
 from signxai_core.specs.rules import Rule, Share, Stabiliser
@@ -120,7 +121,7 @@ def _propagate(linear: Linear, job: Job, *, alone: bool) -> _Steps:
     """Propagate one job; ``alone``: no other one is on its way, which may still need the outputs that both have."""
     rule, rectified = job.rule, job.rectified
     # With max(z, 0), no relevance is where z < 0.
-    shares = [share for share in rule.shares if rectified is None or share.gate != "negative"]
+    shares = [share for share in in_units(rule) if rectified is None or share.gate != "negative"]
     linear.begin(rule)
     # Without stabiliser, a sum that cannot be positive is taken negated: then no sign has to be looked at.
     signs = [linear.sign_of(share) for share in shares]
