@@ -218,7 +218,7 @@ class TorchBackend(BackendDefaults):
         return torch.maximum(torch.amax(a, dim=axis, keepdim=True), -torch.amin(a, dim=axis, keepdim=True))
 
 
-def _deviation(a: Tensor, axis: int) -> Tensor:
+def _deviation(a: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     return (a - a.mean(dim=axis, keepdim=True)).square_().mean(dim=axis, keepdim=True).sqrt_()
 
 
