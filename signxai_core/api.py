@@ -30,12 +30,18 @@ from signxai_core.registry import Declared, declare, registry, registry_without
 from signxai_core.specs import TEXTBOOK, MethodSpec
 
 
-def methods() -> tuple[str, ...]:
+def methods(*, all: bool = False) -> tuple[str, ...]:  # noqa: A002 - the contract's word
     """Return the names of the published table.
 
     Any other name of the grammar works as well; see :func:`parse`.
+
+    Parameters
+    ----------
+    all
+        List names beyond the published table, too: every prefix with every chain that is registered,
+        with usual numbers.
     """
-    return registry().listed()
+    return registry().listed(beyond=all)
 
 
 def parse(name: str, *, convention: str = TEXTBOOK.name) -> MethodSpec:

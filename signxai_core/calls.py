@@ -13,6 +13,7 @@ from signxai_core import grammar
 from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.executor import Executor, execute, recorder
+from signxai_core.engine.roles import REVISION
 from signxai_core.errors import BackendError, ParameterError, PluginError, UnknownNameError
 from signxai_core.explanation import Conservation, Explanation
 from signxai_core.registry import Owned, Registry
@@ -116,10 +117,13 @@ def _explanation(
 
 
 def convention_of(given: str) -> Convention:
-    """Return the convention of that name."""
-    if given not in CONVENTIONS:
+    """Return the convention of that name, ``"textbook"`` or ``"textbook@1"`` with a revision of what is recognised."""
+    name, at, revision = str(given).partition("@")
+    if name not in CONVENTIONS:
         raise UnknownNameError("convention", str(given), CONVENTIONS)
-    return CONVENTIONS[given]
+    if at and revision != str(REVISION):
+        raise UnknownNameError("revision of recognised functions", revision, [str(REVISION)])
+    return CONVENTIONS[name]
 
 
 def check_seed(given: str | None) -> str | None:

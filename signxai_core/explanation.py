@@ -79,6 +79,11 @@ class Explanation:
         return self.plan.explains
 
     @property
+    def revision(self) -> int:
+        """The revision of what is recognised as functions, gates and statistics; that of the plan."""
+        return self.plan.revision
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What to know before the map is used; those of the plan."""
         return self.plan.warnings

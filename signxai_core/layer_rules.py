@@ -17,7 +17,6 @@ from signxai_core.specs import (
     TEXTBOOK,
     WEIGHTED,
     AnyRule,
-    Composite,
     Entry,
     FunctionRule,
     MethodSpec,
@@ -72,7 +71,7 @@ def with_rules(method: str | MethodSpec, rules: LayerRules, *, convention: str =
     # The input layer's rule is asked for before any entry, so it becomes an entry behind these.
     first = [] if spec.input_layer is None else [Entry(Where(position="first"), spec.input_layer)]
     entries = (*own, *first, *spec.composite.entries)
-    composite = Composite(entries, fold_normalisation=spec.composite.fold_normalisation)
+    composite = attrs.evolve(spec.composite, entries=entries)
     return attrs.evolve(spec, composite=composite, input_layer=None)
 
 

@@ -9,6 +9,10 @@ from signxai_core.registry import Grid
 _SIGNS: Final = ("_x_sign", "_x_sign_mu", "_x_sign_mu_0", "_x_sign_mu_0_5", "_x_sign_mu_neg_0_5")
 _THREE: Final = ("lrp", "lrpsign", "lrpz")
 _BOX: Final = "_VGG16ILSVRC"
+_BEYOND: Final = (
+    *("attn", "attn_gamma_0_25", "cp", "cp_gamma_0_25", "gamma_0_25", "zplus", "w2", "flat", "alpha_2_beta_1"),
+    *("epsilon_plus", "epsilon_plus_flat", "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "excitation_backprop"),
+)
 
 GRIDS: Final = (
     Grid(template="gradient{m}", choices={"m": ("", "_x_input", *_SIGNS)}),
@@ -78,4 +82,11 @@ GRIDS: Final = (
         template="zblrp_{c}" + _BOX,
         choices={"c": ("alpha_1_beta_0", "sequential_composite_a", "sequential_composite_b")},
     ),
+    # Beyond the table: every prefix with the other chains.
+    Grid(
+        template="{p}_{c}",
+        choices={"p": (*_THREE, "w2lrp", "flatlrp"), "c": _BEYOND},
+        beyond=True,
+    ),
+    Grid(template="zblrp_{c}" + _BOX, choices={"c": _BEYOND}, beyond=True),
 )

@@ -81,6 +81,7 @@ def methods(
     family: Annotated[options.Family | None, typer.Option(help="Only this family.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Print only how many.")] = False,
+    beyond: Annotated[bool, typer.Option("--all", help="Names beyond the published table, too.")] = False,
     update: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Put the table of methods between the markers of a file.")
     ] = None,
@@ -90,7 +91,7 @@ def methods(
     if update is not None:
         typer.echo(f"{update}: {'updated' if listing.update(update) else 'up to date'}")
         return
-    names = matching(pattern or "*")
+    names = matching(pattern or "*", beyond=beyond)
     if family is not None:
         names = [name for name in names if sx.parse(name).family == family.value]
     if count:

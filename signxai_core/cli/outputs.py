@@ -20,6 +20,7 @@ from signxai_core.cli.batches import Finished
 from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.serialise import to_json
 from signxai_core.config import to_plain
+from signxai_core.engine.roles import REVISION
 from signxai_core.explanation import Explanation
 from signxai_core.registry import registry
 
@@ -74,6 +75,7 @@ def metadata(result: Result) -> dict[str, Any]:
         "format": FORMAT,
         "versions": versions(),
         "backend": result.first.backend,
+        "revision": REVISION,
         "labels": list(result.labels),
         "request": to_json(result.request),
         "methods": {name: to_plain(found.spec, registry()) for name, found in result.explanations.items()},

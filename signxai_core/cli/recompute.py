@@ -17,6 +17,7 @@ from signxai_core import calls
 from signxai_core.cli.outputs import FORMAT
 from signxai_core.cli.progress import bar
 from signxai_core.config import from_plain
+from signxai_core.engine.roles import REVISION
 from signxai_core.errors import FileError, SignxaiError
 from signxai_core.registry import registry
 from signxai_core.specs import MethodSpec
@@ -83,6 +84,13 @@ def read(path: Path) -> Stored:
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         given = metadata.get("format") if isinstance(metadata, dict) else metadata
         raise FileError(f"{path} has the format {given!r}; this version reads {FORMAT!r}")
+    revision = metadata.get("revision", 1)  # the first one was not written down
+    if revision != REVISION:
+        raise FileError(
+            f"{path} was written with revision {revision!r} of what is recognised as functions, gates and statistics, "
+            f"and this version has revision {REVISION}, which may give other maps; recompute it with the version of "
+            f"signxai-core that wrote it ({metadata.get('versions', {}).get('signxai-core', 'unknown')})"
+        )
     maps = {key.removeprefix("maps/"): array for key, array in arrays.items() if key.startswith("maps/")}
     try:
         specs = from_plain({name: metadata["methods"][name] for name in maps}, str(path), registry())

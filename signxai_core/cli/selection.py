@@ -32,9 +32,12 @@ class Selection:
     left_out: dict[str, str] = attrs.field(factory=dict)
 
 
-def matching(pattern: str) -> list[str]:
-    """Return the names that a glob pattern means: listed ones, and those that a loaded file declares."""
-    return [name for name in (*sx.methods(), *registry().declared) if fnmatchcase(name, pattern)]
+def matching(pattern: str, *, beyond: bool = False) -> list[str]:
+    """Return the names that a glob pattern means: listed ones, and those that a loaded file declares.
+
+    ``beyond``: names beyond the published table, too.
+    """
+    return [name for name in (*sx.methods(all=beyond), *registry().declared) if fnmatchcase(name, pattern)]
 
 
 def select(wanted: Sequence[str], *, exclude: Sequence[str] = (), ndim: int, given: Collection[str] = ()) -> Selection:

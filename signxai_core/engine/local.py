@@ -136,7 +136,7 @@ def _linearised(place: Place, rule: Linearised) -> Sequence[Array]:
 def _shared(place: Place, rule: Shared) -> Sequence[Array]:
     """Return ``w_k · a_k ⊙ J_kᵀ(R ⊘ N(y))``; of an elementwise product or quotient ``w_k · R`` itself."""
     backend, operation = place.backend, place.operation
-    weights = shares(place.structure.facts, operation, rule.frozen)
+    weights = shares(place.structure.facts, operation, rule)
     if operation.kind != "matrix_product":
         shapes = [tuple(a.shape) for a in place.inputs]
         return [

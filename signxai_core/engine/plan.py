@@ -14,7 +14,7 @@ import attrs
 
 from signxai_core.engine.backend import Operation
 from signxai_core.engine.fit import check_fit
-from signxai_core.engine.roles import shares
+from signxai_core.engine.roles import REVISION, shares
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
 from signxai_core.specs.composites import Composite, Position, Where
@@ -104,6 +104,8 @@ class Plan:
         operation has, and clipping for which there is no ReLU.
     explains
         Which output is explained, and which operations behind it were skipped (a final softmax).
+    revision
+        Of what is recognised as functions, gates and statistics; see :mod:`signxai_core.engine.roles`.
     """
 
     method: str
@@ -111,6 +113,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     explains: str = ""
+    revision: int = REVISION
 
     def __str__(self) -> str:
         table = [("operation", "kind", "rule", "why")]
@@ -250,7 +253,7 @@ def receivers(structure: Structure, operation: Operation, rule: AnyRule) -> tupl
     if isinstance(rule, Stop):
         return ()
     if isinstance(rule, Shared):
-        parts = shares(structure.facts, operation, rule.frozen)
+        parts = shares(structure.facts, operation, rule)
         return tuple(tensor for tensor, part in zip(operation.inputs, parts, strict=True) if part)
     return seen(structure, operation, rule).inputs
 
@@ -376,15 +379,40 @@ class _Resolver:
             self.missing.append(operation)
             return Linearised(), "strict=False"
         facts = self.structure.facts
+        if isinstance(rule, Shared) and rule.roles is None and self.query.composite.frozen:
+            rule = self._with_frozen(operation, rule)
         check_fit(rule, seen(self.structure, operation, rule), facts.shapes, why)
         return rule, f"{why}{self._shown_roles(operation, rule)}"
+
+    def _with_frozen(self, operation: Operation, rule: Shared) -> Shared:
+        """Return a rule to which operands are constants that come from a layer which the composite freezes."""
+        facts = self.structure.facts
+        roles = [operand.role for operand in facts.operands.get(operation.index, ())]
+        given: list[str] = [
+            "frozen" if self._comes_from_frozen(tensor) else role
+            for tensor, role in zip(operation.inputs, roles, strict=False)
+        ]
+        return attrs.evolve(rule, roles=tuple(given)) if "frozen" in given else rule
+
+    def _comes_from_frozen(self, tensor: int) -> bool:
+        """Return whether a tensor was made in a frozen layer, or of nothing else than what was."""
+        producer = self.structure.facts.producer
+        while tensor in producer:
+            operation = producer[tensor]
+            if any(fnmatchcase(operation.path, path) for path in self.query.composite.frozen):
+                return True
+            row = kind(operation.kind)
+            if len(operation.inputs) != 1 or not (row.elementwise or row.affine or row.routes):
+                return False
+            (tensor,) = operation.inputs
+        return False
 
     def _shown_roles(self, operation: Operation, rule: AnyRule) -> str:
         """Return what a rule takes the operands for."""
         facts = self.structure.facts
         if isinstance(rule, Shared):
-            parts = shares(facts, operation, rule.frozen)
-            operands = facts.operands[operation.index]
+            parts = shares(facts, operation, rule)
+            operands: Sequence[object] = rule.roles or facts.operands[operation.index]
             return "; " + ", ".join(f"{one} → {part:.3g}" for one, part in zip(operands, parts, strict=True))
         if isinstance(rule, Pass) and operation.index in facts.views:
             return "; written out" if operation.outputs[0] in facts.gates else "; a function of one tensor"

@@ -18,6 +18,7 @@ from typing import Final, Literal
 import attrs
 
 from signxai_core.engine.backend import Operation, Recording
+from signxai_core.specs.nonlinear import Shared
 from signxai_core.specs.operations import function, kind
 
 #: Goes up with every change that alters the map of a network that ran before.
@@ -493,7 +494,7 @@ class Factor:
     activated: bool
 
 
-def shares(facts: Facts, operation: Operation, frozen: frozenset[str]) -> tuple[float, ...]:
+def shares(facts: Facts, operation: Operation, rule: Shared) -> tuple[float, ...]:
     """Return the share of each operand; a frozen one has none.
 
     Parameters
@@ -502,28 +503,31 @@ def shares(facts: Facts, operation: Operation, frozen: frozenset[str]) -> tuple[
         Of the recording.
     operation
         A product or quotient.
-    frozen
-        Roles that are constants to the rule, besides denominators; ``"activated"`` stands for the one
-        factor of an elementwise product without a gate that is the output of an activation function.
+    rule
+        Says which roles are constants, and may say what the operands are.
 
     Notes
     -----
     A product of products is one product of its distinct factors, and an operand's share is the number
     of its live factors over the number of all: it does not matter how the product is grouped.
     """
+    if rule.roles is not None:
+        live = [role not in {*rule.frozen, "denominator", "frozen"} for role in rule.roles]
+        live = live if any(live) else [role not in ("denominator", "frozen") for role in rule.roles]
+        return tuple(one / max(sum(live), 1) for one in live)
     if operation.kind == "quotient":
         return (1.0, 0.0)
-    constants = _frozen_factors(facts, _whole(facts, operation), frozen)
+    constants = _frozen_factors(facts, _whole(facts, operation), rule.frozen)
     found = [_factors(facts, tensor, operation.kind) for tensor in operation.inputs]
-    live = [{root for root in one if root not in constants} for one in found]
-    if not any(live):
-        live = [set(one) for one in found]  # the whole product hands nothing to this part of it
+    factors = [{root for root in one if root not in constants} for one in found]
+    if not any(factors):
+        factors = [set(one) for one in found]  # the whole product hands nothing to this part of it
     counted: set[int] = set()
-    counts = [0] * len(live)
+    counts = [0] * len(factors)
     # A factor that several operands have counts for the one with the most factors.
-    for place in sorted(range(len(live)), key=lambda place: (-len(live[place]), place)):
-        counts[place] = len(live[place] - counted)
-        counted |= live[place]
+    for place in sorted(range(len(factors)), key=lambda place: (-len(factors[place]), place)):
+        counts[place] = len(factors[place] - counted)
+        counted |= factors[place]
     return tuple(count / len(counted) for count in counts)
 
 

@@ -142,12 +142,15 @@ class Grid:
         Name in the grammar, where the grid lists one other name for it.
     aliases
         Misprints that stay accepted but are not listed, and the names they stand for.
+    beyond
+        Listed only where names beyond the published table are asked for.
     """
 
     template: str
     choices: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=_choices, hash=False)
     canonical: str | None = None
     aliases: Mapping[str, str] = attrs.field(factory=dict, converter=_read_only, hash=False)
+    beyond: bool = False
 
     def __iter__(self) -> Iterator[str]:
         keys = _SLOT.findall(self.template)

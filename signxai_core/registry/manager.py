@@ -124,9 +124,10 @@ class Registry:
     declared: Mapping[str, MethodSpec] = MappingProxyType({})
     base: Registry | None = None
 
-    def listed(self) -> tuple[str, ...]:
-        """Return the names that the grids list, in order."""
-        grids = dict.fromkeys(id(owned.entry) for owned in self.methods.values())
+    def listed(self, *, beyond: bool = False) -> tuple[str, ...]:
+        """Return the names that the grids list, in order; ``beyond``: those beyond the published table, too."""
+        entries_ = (owned.entry for owned in self.methods.values())
+        grids = dict.fromkeys(id(entry) for entry in entries_ if beyond or not entry.beyond)
         by_id = {id(owned.entry): owned.entry for owned in self.methods.values()}
         return tuple(name for grid in grids for name in by_id[grid])
 

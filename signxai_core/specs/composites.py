@@ -77,6 +77,10 @@ class Entry:
     rule: AnyRule = attrs.field(validator=_is_rule)
 
 
+def _globs(paths: Iterable[str]) -> tuple[str, ...]:
+    return listed("frozen", paths)
+
+
 def _entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return listed("entries", entries)
 
@@ -92,6 +96,9 @@ class Composite:
     fold_normalisation
         Fold batch-normalisation, constant scaling and zero padding into the neighbouring linear
         operation, so that they are one operation to the rule.
+    frozen
+        Globs on paths of layers (``"*.x_proj"``): what they make is a constant where it is an operand of a
+        product, in every rule that shares out among operands.
     """
 
     entries: tuple[Entry, ...] = attrs.field(
@@ -99,6 +106,7 @@ class Composite:
         validator=attrs.validators.deep_iterable(attrs.validators.instance_of(Entry)),
     )
     fold_normalisation: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    frozen: tuple[str, ...] = attrs.field(default=(), converter=_globs)
 
     def __str__(self) -> str:
         return "\n".join(f"{entry.where}: {entry.rule.formula()}" for entry in self.entries)

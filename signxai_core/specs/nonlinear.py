@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from signxai_core.specs.operations import kind
+from signxai_core.specs.texts import listed
 
 
 class Described(Protocol):
@@ -185,6 +186,20 @@ def _known_roles(_: object, __: attrs.Attribute[frozenset[str]], roles: frozense
         raise ValueError(f"unknown role {unknown[0]!r}; roles that can be frozen: {', '.join(FREEZABLE)}")
 
 
+#: Roles of operands that a user may give.
+ROLES = ("signal", "gate", "statistic", "denominator", "frozen")
+
+
+def _in_order(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else listed("roles", value)
+
+
+def _roles_of_operands(_: object, __: attrs.Attribute[Any], roles: tuple[str, ...] | None) -> None:
+    unknown = [role for role in roles or () if role not in ROLES]
+    if unknown:
+        raise ValueError(f"unknown role {unknown[0]!r}; roles of operands: {', '.join(ROLES)}")
+
+
 @attrs.frozen(cache_hash=True)
 class Shared:
     """Operations with several live operands: products, quotients, matrix products.
@@ -201,12 +216,16 @@ class Shared:
         Ali et al. 2022).
     epsilon
         ``N(y) = s(y)·max(|y|, epsilon · max|y|)``, the maximum of finite numbers per sample.
+    roles
+        Role of each operand, in place of those that were found in the graph: ``"signal"``, ``"gate"``,
+        ``"statistic"``, ``"denominator"``, or ``"frozen"`` for what is a constant to every rule.
     """
 
     frozen: frozenset[str] = attrs.field(
         default=frozenset({"gate", "statistic"}), converter=_roles, validator=_known_roles
     )
     epsilon: float = attrs.field(default=1e-9, converter=float, validator=non_negative)
+    roles: tuple[str, ...] | None = attrs.field(default=None, converter=_in_order, validator=_roles_of_operands)
 
     @property
     def name(self) -> str:
@@ -228,6 +247,8 @@ class Shared:
     def misfit(self, operation: Described, shapes: Shapes) -> str:
         """Return why the rule cannot be applied to an operation, or nothing."""
         if kind(operation.kind).multiplies or operation.kind == "quotient":
+            if self.roles is not None and len(self.roles) != len(operation.inputs):
+                return f"it gives {len(self.roles)} roles, and the operation has {len(operation.inputs)} operands"
             return ""
         return f"it is for products and quotients of several operands, and this one is of kind {operation.kind!r}"
 
