@@ -17,7 +17,16 @@ from signxai_core.demo import data
 from signxai_core.errors import BackendError, FileError, InputError, UnknownNameError
 from signxai_torch import demo_model
 
-FILES = ["digits.npy", "gallery.html", "gallery.png", "maps.npz", "maps_series.npz", "model.safetensors"]
+ECGS = ["AV_block", "ischaemia", "left_bundle_branch_block", "right_bundle_branch_block"]
+#: Keras' own, when it writes a model.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+FILES = sorted(
+    [
+        *("digits.npy", "gallery.html", "gallery.png", "maps.npz", "maps_series.npz", "model.safetensors"),
+        *("shapes.png", "shapes_frameworks.png", "ecg_other_framework.png", "ecg_difference.png"),
+        *(f"ecg_{name}.png" for name in ECGS),
+    ]
+)
 
 
 def run(*arguments):
@@ -37,7 +46,7 @@ def test_says_what_it_did_and_wrote(made):
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert all(str(folder / name) in text for name in FILES)
     found = [float(number) for number in re.findall(r"accuracy ([\d.]+)%", text)]
-    assert len(found) == 2
+    assert len(found) == 4
     assert min(found) > 95
     assert "mu = 0.25 for those whose names leave it open: gradient_x_sign_mu, " in text
 
@@ -66,6 +75,21 @@ def test_page_is_complete_and_needs_nothing_else(made):
 def test_picture(made):
     with Image.open(made[0] / "gallery.png") as picture:
         assert min(picture.size) > 1000
+
+
+def test_data_with_known_truth(made):
+    folder, text = made
+    lines = [line for line in text.splitlines() if "of the relevance in the truth" in line]
+    assert len(lines) == 12
+    for network in (lines[:6], lines[6:]):
+        mass = {line.split("): ")[1].partition(",")[0]: float(line.split()[0]) for line in network}
+        assert mass["lrp_epsilon_0_25_std_x"] > 1.5 * max(mass["random_uniform"], mass["centre baseline"])
+        gaps = [float(gap) for gap in re.findall(r"frameworks (\S+) apart", " ".join(network))]
+        assert len(gaps) == 5
+        assert max(gaps) < 1e-4
+    page = (folder / "gallery.html").read_text("utf-8")
+    assert page.count('class="known"') == 2
+    assert page.count("data:image/png") > 450
 
 
 def test_weights_and_digits_recompute_the_maps(made, tmp_path):

@@ -218,9 +218,9 @@ def made(tmp_path_factory):
 
 def test_demo(made):
     folder, text = made
-    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert set(FILES) <= {path.name for path in folder.iterdir()}
     found = [float(number) for number in re.findall(r"accuracy ([\d.]+)%", text)]
-    assert len(found) == 2
+    assert len(found) == 4
     assert min(found) > 95
     maps = {}
     for name in ("maps.npz", "maps_series.npz"):

@@ -36,7 +36,7 @@ def demo(
     methods: Annotated[str, typer.Option(metavar="PATTERN", help="Glob pattern of the methods to compute.")] = "*",
     overwrite: options.OverwriteOption = False,
 ) -> None:
-    """Train a small network on handwritten digits and explain some with every method; needs no network access."""
+    """Train on handwritten digits, explain some with every method, then data with known truth; works offline."""
     from signxai_core import demo as work  # noqa: PLC0415 - the other commands do without
 
     work.run(

@@ -7,18 +7,20 @@ import importlib.resources
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import jinja2
 import numpy as np
 
 from signxai_core.cli import listing, outputs, pictures
 from signxai_core.cli.sheets import Group, Row, sheet
+from signxai_core.demo.truth import Judged
 from signxai_core.demo.work import MU, Part
 
 #: A map counts as conserved when its sum is this close to what it started from, relatively.
 TOLERANCE = 1e-3
 
 
-def html(parts: Sequence[Part], *, seed: int, framework: str) -> bytes:
+def html(parts: Sequence[Part], known: Sequence[Judged], *, seed: int, framework: str) -> bytes:
     """Return one page that needs nothing but itself."""
     template = importlib.resources.files("signxai_core.demo").joinpath("gallery.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -26,6 +28,7 @@ def html(parts: Sequence[Part], *, seed: int, framework: str) -> bytes:
     text = environment.from_string(template).render(
         digits=[_digit(parts, index) for index in range(len(parts[0].labels))],
         parts=[{"key": p.key, "title": p.title, "accuracy": p.accuracy, "held_out": p.held_out} for p in parts],
+        known=[_judged(found) for found in known],
         methods=sum(len(part.result.explanations) for part in parts),
         framework=framework,
         seed=seed,
@@ -38,6 +41,15 @@ def html(parts: Sequence[Part], *, seed: int, framework: str) -> bytes:
         tolerance=TOLERANCE,
     )
     return text.encode()
+
+
+def _judged(found: Judged) -> dict[str, Any]:
+    pictures = [
+        {"caption": picture.caption, "data": "data:image/png;base64," + base64.b64encode(picture.content).decode()}
+        for picture in found.pictures
+    ]
+    rows = [{"name": name, "mass": mass, "rank": rank, "gap": gap} for name, mass, rank, gap in found.rows]
+    return {**attrs.asdict(found, recurse=False), "rows": rows, "pictures": pictures}
 
 
 def _digit(parts: Sequence[Part], index: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -21,8 +21,13 @@ from signxai_core.errors import InputError
 from signxai_core.extras import need
 from signxai_core.specs import TEXTBOOK
 
+if TYPE_CHECKING:
+    from signxai_core.demo.truth import Judged
+
 #: For names such as ``gradient_x_sign_mu``, which leave the threshold to the caller.
 MU = 0.25
+#: Network, samples to explain, samples to check the truth with.
+_NETWORKS = (("shapes_cnn", 12, 40), ("ecg_resnet", 4, 20))
 _FILES = ("gallery.html", "gallery.png", "maps.npz", "maps_series.npz", "digits.npy")
 
 
@@ -87,13 +92,14 @@ class _Stage:
 
 def run(request: Request, out: Console, err: Console) -> None:
     """Train the networks, explain the digits, write the gallery and say where it is."""
-    need("sklearn", "matplotlib", "PIL", "jinja2", purpose="signxai demo")
+    need("sklearn", "matplotlib", "cmcrameri", "PIL", "jinja2", purpose="signxai demo")
     stage = _Stage(request, demo_model(request.backend), out, err)
     targets = [request.output / name for name in (*_FILES, stage.companion.WEIGHTS)]
     files.refuse_existing(targets, overwrite=request.overwrite)
     parts = list(_parts(stage))
+    known = list(_known(stage))
     with err.status("drawing"):
-        written = list(_write(stage, parts))
+        written = list(_write(stage, parts, known))
     for label, path in written:
         stage.say(f"{label:<10}{path}")
     if parts[0].key == "images":
@@ -103,6 +109,27 @@ def run(request: Request, out: Console, err: Console) -> None:
             f"{companion.MODEL} {folder / 'digits.npy'} --weights {folder / companion.WEIGHTS} "
             f"--method 'lrpsign_*' --output {folder / 'explained'}"
         )
+
+
+def _known(stage: _Stage) -> Iterator[Judged]:
+    """Explain data with known truth, with every framework that is installed."""
+    from signxai_core.demo import truth  # noqa: PLC0415 - matplotlib is an extra, checked by need()
+
+    frameworks = truth.backends(stage.request.backend)
+    if not frameworks:
+        stage.say(f"no trained networks come with the backend {stage.request.backend!r}: no data with known truth")
+    for network, count, tested in _NETWORKS if frameworks else ():
+        with stage.err.status(f"explaining {network} with {' and '.join(frameworks)}"):
+            found = truth.judged(network, frameworks, count, tested)
+        stage.say(f"{found.key}: {found.title}, {found.network}, {' and '.join(found.frameworks)}")
+        stage.say(
+            f"  accuracy {found.check.accuracy:.1%}; class changes without the true part in {found.check.changed:.0%}, "
+            f"without another in {found.check.changed_elsewhere:.0%}"
+        )
+        for name, mass, _, gap in found.rows:
+            apart = "" if gap is None else f", frameworks {gap:.0e} apart"
+            stage.say(f"  {mass:.2f} of the relevance in the truth ({found.covered:.2f} of the sample): {name}{apart}")
+        yield found
 
 
 def _methods(pattern: str) -> tuple[list[str], list[str]]:
@@ -170,13 +197,15 @@ def _part(key: str, title: str, split: Any, names: list[str], stage: _Stage) -> 
     )
 
 
-def _write(stage: _Stage, parts: list[Part]) -> Iterator[tuple[str, Path]]:
+def _write(stage: _Stage, parts: list[Part], known: list[Judged]) -> Iterator[tuple[str, Path]]:
     from signxai_core.demo import gallery  # noqa: PLC0415 - matplotlib and jinja2 are extras, checked by need()
 
     folder, companion = stage.request.output, stage.companion
-    page = gallery.html(parts, seed=stage.request.seed, framework=companion.version())
+    page = gallery.html(parts, known, seed=stage.request.seed, framework=companion.version())
     yield "gallery", files.write(folder / "gallery.html", page)
     yield "picture", files.write(folder / "gallery.png", gallery.png(parts, framework=companion.version()))
+    for picture in (picture for found in known for picture in found.pictures):
+        yield "picture", files.write(folder / picture.name, picture.content)
     for part in parts:
         name = {"images": "maps.npz", "series": "maps_series.npz"}[part.key]
         yield "maps", outputs.write_maps(folder / name, part.result)
