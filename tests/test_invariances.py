@@ -144,7 +144,7 @@ def test_masked_tokens_are_as_if_they_were_not_there(method):
 # --- batches ---
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "vit_mha"])
+@pytest.mark.parametrize("case", CASES)
 def test_a_batch_is_as_its_samples_alone(case):
     net, x = made(case, samples=3)
     together = sx.explain_many(net, x, CHAINS)

@@ -10,14 +10,17 @@ from functools import partial
 import numpy as np
 import pytest
 from twin_nets import (
+    CELLS,
     ELEMENTWISE,
     GATES,
     NORMS,
+    attention,
     bare_softmax,
     in_the_middle,
     normalisation,
     normalised_first,
     normalised_inside,
+    recurrence,
     residual,
     softmax,
     squeeze_excite,
@@ -39,8 +42,6 @@ METHODS = [
     "lrp_cp",
 ]
 PLACES = {"first": normalised_first, "inside": normalised_inside, "residual": residual}
-#: The map of these is not that of the fused ones yet.
-OPEN = {("layer_norm", "first"), ("instance_norm", "first"), ("instance_norm", "residual")}
 CASES = {
     **{name: partial(in_the_middle, *forms) for name, forms in ELEMENTWISE.items()},
     **{name: partial(squeeze_excite, *forms) for name, forms in GATES.items()},
@@ -48,9 +49,10 @@ CASES = {
         f"{name}_{place}": partial(normalisation, *parts, PLACES[place])
         for name, parts in NORMS.items()
         for place in PLACES
-        if (name, place) not in OPEN
     },
     "softmax": partial(in_the_middle, lambda x: x.softmax(-1), softmax, bare_softmax),
+    "attention": attention,
+    **{name: partial(recurrence, *parts) for name, parts in CELLS.items()},
 }
 
 
