@@ -280,18 +280,6 @@ def test_equal_numbers_go_to_the_first():
         np.testing.assert_array_equal(pulled, ones * [1, 0, 0, 0])
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_compiled_derivatives(name, monkeypatch):
-    monkeypatch.setattr(trace, "WORTH_COMPILING", 0)
-    function, _ = OPERATIONS[name]
-
-    def model(x):
-        return tf.square(tf.reshape(function(x), [tf.shape(x)[0], -1]))  # of no head
-
-    found = sx.explain(model, X, "gradient", backend="tensorflow").relevance
-    np.testing.assert_allclose(found, gradient(model, X), rtol=1e-12, atol=1e-12)
-
-
 def test_numbers_in_the_code_of_a_model_are_attributes():
     variable = tf.Variable(2.0, dtype=tf.float64)
     cases = [
@@ -309,3 +297,109 @@ def test_numbers_in_the_code_of_a_model_are_attributes():
     for function, wanted in cases:
         (operation,) = record(function).operations
         assert dict(operation.attributes) == wanted
+
+
+def sequence_first(function):
+    """Return a function that works on the first axis of a sequence."""
+    return lambda x: tf.transpose(function(tf.transpose(x, [1, 0, 2])), [1, 0, 2])
+
+
+PLACED = {
+    "lower triangle": (lambda x: tf.linalg.band_part(x, -1, 0), ("selection", "tril")),
+    "upper triangle": (lambda x: tf.linalg.band_part(x, 0, -1), ("selection", "triu")),
+    "keras.ops.triu": (lambda x: keras.ops.triu(x, k=1), ("selection", "where")),
+    "cumulative sum": (lambda x: tf.cumsum(x, 1), ("average_pooling", "cumsum")),
+    "reversed": (lambda x: tf.cumsum(x, 2, exclusive=True, reverse=True), ("average_pooling", "cumsum")),
+    "segments": (
+        sequence_first(lambda x: tf.math.segment_sum(x, tf.constant([0, 0, 1]))),
+        ("average_pooling", "segment_sum"),
+    ),
+    "keras.ops segments": (
+        sequence_first(lambda x: keras.ops.segment_sum(x, tf.constant([1, 0, 1]), 2)),
+        ("average_pooling", "segment_sum"),
+    ),
+    "means of segments": (
+        sequence_first(lambda x: tf.math.segment_mean(x, tf.constant([0, 0, 1]))),
+        ("average_pooling", "segment_mean"),
+    ),
+    "largest of segments": (
+        sequence_first(lambda x: tf.math.segment_max(x, tf.constant([0, 0, 1]))),
+        ("selection", "segment_max"),
+    ),
+    "scatter": (
+        sequence_first(lambda x: tf.scatter_nd([[1], [0], [1]], x, [4, 2, 4])),
+        ("average_pooling", "scatter_add"),
+    ),
+    "constants added": (
+        lambda x: tf.tensor_scatter_nd_add(x, [[0, 0, 0], [1, 2, 3]], tf.constant([1.0, 2.0], tf.float64)),
+        ("scaling", "add"),
+    ),
+    "numbers added": (
+        lambda x: tf.tensor_scatter_nd_add(x, [[0, 0, 0], [1, 2, 3]], x[:, 0, 0]),
+        ("sum", "scatter_add"),
+    ),
+    "numbers subtracted": (
+        lambda x: tf.tensor_scatter_nd_sub(x, [[0, 0, 0], [1, 2, 3]], x[:, 0, 0]),
+        ("sum", "scatter_add"),
+    ),
+    "numbers put": (
+        lambda x: tf.tensor_scatter_nd_update(x, [[0, 0, 0], [1, 2, 3]], x[:, 0, 0]),
+        ("shape", "scatter"),
+    ),
+    "diagonal": (tf.linalg.diag, ("shape", "diagonal_embed")),
+    "diagonal put": (lambda x: tf.linalg.set_diag(x[:, :, :3], x[:, :, 3]), ("shape", "diagonal_scatter")),
+    "log of sums": (lambda x: tf.reduce_logsumexp(x, 2), ("logsumexp", "logsumexp")),
+    "keras.ops.logsumexp": (lambda x: keras.ops.logsumexp(x, axis=1, keepdims=True), ("logsumexp", "logsumexp")),
+    "of a stack": (lambda x: tf.reduce_max(tf.stack([x, 0.5 * x]), 0), ("max_pooling", "amax")),
+    "sequence first": (lambda x: tf.reduce_mean(tf.transpose(x, [1, 0, 2]), 0), ("average_pooling", "mean")),
+    "of heads": (
+        lambda x: tf.reduce_sum(tf.transpose(tf.reshape(x, [2, 3, 2, 2]), [2, 0, 1, 3]), 0),
+        ("average_pooling", "sum"),
+    ),
+    "bicubic": (
+        lambda x: tf.cast(tf.image.resize(tf.reshape(x, [2, 3, 2, 2]), (5, 4), "bicubic"), x.dtype),
+        ("interpolation", "interpolate"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_sums_and_choices_at_constant_places(name):
+    function, wanted = PLACED[name]
+    assert wanted in [(kind, other) for kind, other, _ in rows(function)]
+    assert "other" not in {kind for kind, *_ in rows(function)}
+    if name != "bicubic":  # in single precision
+        check(function)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_a_logsumexp_says_its_axes(keepdims):
+    *_, last = rows(lambda x: keras.ops.logsumexp(x, axis=-1, keepdims=keepdims))
+    assert last == ("logsumexp", "logsumexp", {"axes": (2,), "keepdims": keepdims})
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - tf.reduce_mean(x, 0),
+        lambda x: x + tf.reduce_max(tf.transpose(x, [1, 0, 2]), 1)[None],
+        lambda x: tf.cumsum(x, 0),
+        lambda x: x + tf.reduce_sum(tf.reshape(x, [2, 12]), 0)[0],
+        lambda x: x + tf.reduce_sum(tf.reshape(x, [6, 4]), 0),
+        lambda x: x + tf.transpose(tf.math.segment_sum(x, tf.constant([0, 0])), [0, 1, 2]),
+    ],
+)
+def test_sums_over_samples_have_no_kind(function):
+    assert "other" in {kind for kind, *_ in rows(function)}
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, *(name for name in PLACED if name != "bicubic")])
+def test_compiled_derivatives(name, monkeypatch):
+    monkeypatch.setattr(trace, "WORTH_COMPILING", 0)
+    function, _ = (OPERATIONS | PLACED)[name]
+
+    def model(x):
+        return tf.square(tf.reshape(function(x), [tf.shape(x)[0], -1]))  # of no head
+
+    found = sx.explain(model, X, "gradient", backend="tensorflow").relevance
+    np.testing.assert_allclose(found, gradient(model, X), rtol=1e-12, atol=1e-12)

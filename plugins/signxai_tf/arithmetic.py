@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 import tensorflow as tf
 
+from signxai_tf.batch_axis import may_be_batch
 from signxai_tf.calls import compose
 from signxai_tf.convolutions import channel_axis
 from signxai_tf.traits import Unit, constant, is_binary, is_number, number
@@ -140,9 +141,9 @@ def _einsum(unit: Unit, step: Step) -> Unit | None:
         order = tuple(terms.index(letter) for letter in result)
         return attrs.evolve(unit, kind="shape", function="permute", attributes={"order": order})
     kept = [letter for letter in terms if letter in result]
-    if kept != list(result) or terms[0] not in result:
-        return None
     axes = tuple(place for place, letter in enumerate(terms) if letter not in result)
+    if kept != list(result) or any(may_be_batch(step.arguments[0][0], place) for place in axes):
+        return None
     return attrs.evolve(unit, kind="average_pooling", function="sum", attributes={"axes": axes, "keepdims": False})
 
 

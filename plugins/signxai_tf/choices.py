@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from signxai_tf import masks
+from signxai_tf.batch_axis import may_be_batch
 from signxai_tf.calls import compose
 from signxai_tf.traits import Unit, constant, is_number, number
 from signxai_tf.values import TAINTED, TRACKED, Step, Value
@@ -65,13 +66,14 @@ def _attributes(step: Step) -> dict[str, Any]:
 
 
 def _reduction(step: Step) -> dict[str, Any] | None:
-    """Return the axes of a reduction that leaves the first axis alone."""
+    """Return the axes of a reduction that leaves the batch's axis alone."""
     axes, rank = constant(step.arguments[1]), len(step.arguments[0].array.shape)
     if axes is None:
         return None
     places = tuple(sorted({int(axis) % max(rank, 1) for axis in np.ravel(axes)}))
-    # The first axis is taken for the batch: nothing may be summed over its samples.
-    return None if 0 in places else {"axes": places, "keepdims": bool(step.attributes.get("keep_dims", False))}
+    if any(may_be_batch(step.arguments[0], place) for place in places):
+        return None
+    return {"axes": places, "keepdims": bool(step.attributes.get("keep_dims", False))}
 
 
 _REDUCTIONS = {

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from signxai_core.specs import operations
-from signxai_tf import affine, arithmetic, chains, choices, masks, normal, patterns
+from signxai_tf import affine, arithmetic, batch_axis, chains, choices, logsumexp, masks, normal, patterns, sums
 from signxai_tf.traits import Net, Unit, is_mask, tracked_outputs
 from signxai_tf.values import FREE, TAINTED, TRACKED, Step, Value
 from signxai_tf.vocabulary import KIND, NEUTRAL
@@ -16,6 +16,7 @@ from signxai_tf.vocabulary import KIND, NEUTRAL
 
 def units(net: Net) -> list[Unit]:
     """Return the operations of a run, in the order of execution."""
+    batch_axis.note(net.steps)
     claimed: set[int] = set()
     ends: dict[int, Unit] = {}
 
@@ -25,7 +26,7 @@ def units(net: Net) -> list[Unit]:
             ends[id(unit.steps[-1])] = unit
 
     for step in net.steps:
-        claim(normal.find(net, step, claimed) or affine.find(net, step, claimed))
+        claim(normal.find(net, step, claimed) or affine.find(net, step, claimed) or logsumexp.find(net, step, claimed))
     for step in reversed(net.steps):
         if id(step) not in claimed:
             claim(masks.find(net, step) or patterns.find(net, step, claimed) or _clip(net, step, claimed))
@@ -97,4 +98,8 @@ def _restored(unit: Unit, step: Step, originals: tuple[Value, ...]) -> Unit:
     return Single(**fields, shown=originals)
 
 
-_HANDLERS: dict[str, Callable[[Unit, Step], Unit | None]] = {**arithmetic.HANDLERS, **choices.HANDLERS}
+_HANDLERS: dict[str, Callable[[Unit, Step], Unit | None]] = {
+    **arithmetic.HANDLERS,
+    **choices.HANDLERS,
+    **sums.HANDLERS,
+}

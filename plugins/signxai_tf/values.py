@@ -32,6 +32,8 @@ class Value:
         What computed it, and the number of the output.
     owner
         Path of the layer that owns it, for variables.
+    batch
+        The batch's axis, where it is known.
     """
 
     array: Any
@@ -39,6 +41,7 @@ class Value:
     step: Step | None = None
     place: int = 0
     owner: str | None = None
+    batch: int | None = None
 
 
 @attrs.define(eq=False)

@@ -64,7 +64,8 @@ _SHAPE = """
     GatherNd=gather ReverseV2=flip Roll=roll MirrorPad=pad Pad=pad PadV2=pad SpaceToDepth=pixel_unshuffle
     DepthToSpace=pixel_shuffle SpaceToBatchND=space_to_batch BatchToSpaceND=batch_to_space
     ResizeNearestNeighbor=interpolate Cast=to ConcatV2=concat Concat=concat Pack=stack DynamicStitch=stitch
-    MatrixDiagPartV3=diagonal ExtractImagePatches=unfold
+    MatrixDiagPartV3=diagonal MatrixDiagV3=diagonal_embed MatrixSetDiagV3=diagonal_scatter
+    ExtractImagePatches=unfold ExtractVolumePatches=unfold
 """
 _POOLS = "AvgPool=avg_pool2d AvgPool3D=avg_pool3d"
 _RESIZINGS = """
