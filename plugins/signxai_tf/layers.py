@@ -63,7 +63,7 @@ class Paths:
 
     def running(self) -> Origin | None:
         """Return the path and group of the layer, or ``None`` where no layer is known."""
-        stack = private.running_layers()
+        stack = private.running_calls()
         if not stack:
             return None
         _, outermost = stack[0]

@@ -35,8 +35,8 @@ def op_def(name: str) -> Any:
     return op_def_registry.get(name)
 
 
-def running_layers() -> list[tuple[Any, Any]]:
-    """Return the calls of Keras layers in progress in this thread, outermost first: the call's scope, and the layer.
+def running_calls() -> list[tuple[Any, Any]]:
+    """Return scope and layer of the calls of Keras layers in progress in this thread, outermost first.
 
     Keras keeps them on a stack of name scopes. Without that stack none is known, and paths are taken
     from the names of the operations.
@@ -45,9 +45,9 @@ def running_layers() -> list[tuple[Any, Any]]:
     return [(scope, scope.caller) for scope in stack if getattr(scope, "caller", None) is not None]
 
 
-def is_training() -> bool:
-    """Return whether the Keras layer that is being called is called for training; ``False`` where unknown."""
-    return bool(getattr(global_state.get_global_attribute("current_call_ctx"), "training", False))
+def running_layers() -> list[Any]:
+    """Return the Keras layers that are being called in this thread, outermost first."""
+    return [layer for _, layer in running_calls()]
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator] # TensorFlow is untyped
