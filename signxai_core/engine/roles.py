@@ -446,6 +446,10 @@ def _activation(facts: Facts, operation: Operation) -> None:
 
 def _roles(facts: Facts, operation: Operation) -> None:
     """Note the role of each operand of a product or quotient."""
+    if _is_beside_constant(facts, operation):
+        facts.views[operation.index] = attrs.evolve(operation, kind="product")
+        facts.operands[operation.index] = (Operand("gate", facts.gates[operation.inputs[0]]),)
+        return
     if not kind(operation.kind).multiplies and operation.kind != "quotient":
         return
     roles = []
@@ -459,6 +463,18 @@ def _roles(facts: Facts, operation: Operation) -> None:
         else:
             roles.append(Operand("signal"))
     facts.operands[operation.index] = tuple(roles)
+
+
+#: Groups of operations in which a gate has a signal, even if that is a constant: the first state of a cell.
+_RECURRENT: Final = frozenset({"lstm", "gru", "rnn"})
+
+
+def _is_beside_constant(facts: Facts, operation: Operation) -> bool:
+    """Return whether an operation is a gate of a recurrent cell times a signal that is a constant."""
+    inside = operation.group is not None and operation.group[0] in _RECURRENT
+    is_number = operation.attributes.get("scale") is not None
+    scales = operation.kind == "scaling" and function(operation.function).scales
+    return inside and scales and not is_number and operation.inputs[0] in facts.gates
 
 
 def _is_broadcast(facts: Facts, operation: Operation, tensor: int) -> bool:
@@ -517,7 +533,11 @@ def shares(facts: Facts, operation: Operation, rule: Shared) -> tuple[float, ...
         return tuple(one / max(sum(live), 1) for one in live)
     if operation.kind == "quotient":
         return (1.0, 0.0)
+    if len(operation.inputs) == 1:
+        return _beside_constant(rule)
     constants = _frozen_factors(facts, _whole(facts, operation), rule.frozen)
+    if operation.kind == "matrix_product":
+        return _by_uses(facts, operation, constants)
     found = [_factors(facts, tensor, operation.kind) for tensor in operation.inputs]
     factors = [{root for root in one if root not in constants} for one in found]
     if not any(factors):
@@ -529,6 +549,28 @@ def shares(facts: Facts, operation: Operation, rule: Shared) -> tuple[float, ...
         counts[place] = len(factors[place] - counted)
         counted |= factors[place]
     return tuple(count / len(counted) for count in counts)
+
+
+def _beside_constant(rule: Shared) -> tuple[float, ...]:
+    """Return the share of a gate whose signal is a constant."""
+    return (0.0 if "gate" in rule.frozen else 0.5,)
+
+
+def _by_uses(facts: Facts, operation: Operation, constants: set[int]) -> tuple[float, ...]:
+    """Return the shares in a matrix product, where a factor counts as often as it is used."""
+    uses = [_uses(facts, tensor, operation.kind) for tensor in operation.inputs]
+    live = [sum(root not in constants for root in one) for one in uses]
+    counts = live if any(live) else [len(one) for one in uses]
+    return tuple(count / sum(counts) for count in counts)
+
+
+def _uses(facts: Facts, tensor: int, family: str) -> list[int]:
+    """Return the factors that a tensor is a product of, as often as they are used."""
+    origin = facts.through(tensor, _keeps_factor)
+    operation = facts.producer.get(origin)
+    if operation is None or operation.kind != family or operation.index in facts.views:
+        return [facts.lineage(tensor)[-1]]
+    return [root for operand in operation.inputs for root in _uses(facts, operand, family)]
 
 
 def _whole(facts: Facts, operation: Operation) -> Operation:
