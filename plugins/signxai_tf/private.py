@@ -50,6 +50,11 @@ def running_layers() -> list[Any]:
     return [layer for _, layer in running_calls()]
 
 
+def is_training() -> bool:
+    """Return whether the Keras layer that is being called is called for training; ``False`` where unknown."""
+    return bool(getattr(global_state.get_global_attribute("current_call_ctx"), "training", False))
+
+
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator] # TensorFlow is untyped
 def observe(graph: Any, created: Callable[[str], None]) -> None:
     """Call ``created`` with the name of every operation that is added to ``graph``.
