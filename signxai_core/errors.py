@@ -34,6 +34,20 @@ class OutputError(SignxaiError, ValueError):
     """The model's output cannot be explained: NaN, several tensors, no batch axis."""
 
 
+class RelevanceError(SignxaiError, ArithmeticError):
+    """A map holds NaN or infinite numbers.
+
+    Attributes
+    ----------
+    operation
+        Where the first of them arose, with its rule; empty where no operation made it.
+    """
+
+    def __init__(self, message: str, *, operation: str = "") -> None:
+        super().__init__(message)
+        self.operation = operation
+
+
 class TargetError(SignxaiError, ValueError):
     """The target does not name one output per sample."""
 

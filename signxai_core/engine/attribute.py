@@ -21,6 +21,7 @@ from signxai_core.engine.notes import notes, threshold
 from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Raw, Run, raw_of
 from signxai_core.engine.target import per_sample
+from signxai_core.engine.trouble import broken, vanished
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.fill import sliced
 from signxai_core.specs.methods import Control, Integrate, MethodSpec, Sampling, Smooth
@@ -184,6 +185,7 @@ def _total_steps(run: Run, by_sampling: Mapping[Sampling | None, Iterable[Raw]])
     return queries * len(run.clean.groups)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # a map with such numbers is an error
 def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArray) -> FloatArray:
     """Apply statistic and modifier; return an array of its own in the input's type."""
     if isinstance(value, samplings.Moments):
@@ -200,9 +202,21 @@ def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArr
 
 
 def make_result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, raw: Raw) -> Result:
-    """Return a finished map with its sum, what it should sum to, and its plan."""
+    """Return a finished map with its sum, what it should sum to, and its plan.
+
+    Raises
+    ------
+    RelevanceError
+        If the map holds NaN or infinite numbers.
+    """
+    if not np.isfinite(relevance).all():
+        raise broken(run, label, spec, relevance)
     total = relevance.reshape(len(relevance), -1).sum(axis=1, dtype=np.float64)
-    return Result(relevance, make_plan(run, label, spec, raw), total, run.expected(spec, raw))
+    plan = make_plan(run, label, spec, raw)
+    warning = vanished(run, spec, relevance)
+    if warning:
+        plan = attrs.evolve(plan, warnings=(*plan.warnings, warning))
+    return Result(relevance, plan, total, run.expected(spec, raw))
 
 
 def make_plan(run: Run, label: str, spec: MethodSpec, raw: Raw) -> Plan:

@@ -135,6 +135,7 @@ class Moments:
     mean: Float64 | None = None
     square: Float64 | None = None
 
+    @np.errstate(invalid="ignore", over="ignore")  # a map with such numbers is an error in the end
     def add(self, values: FloatArray, weights: Float64) -> None:
         """Add ``values`` of shape ``(k, ...)`` with weights ``(k,)``."""
         for value, weight in zip(values.astype(np.float64), weights, strict=True):
