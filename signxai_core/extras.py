@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterable
 
 from signxai_core.errors import SignxaiError
@@ -43,3 +44,15 @@ def need(*packages: str, purpose: str, extra: str = "demo") -> None:
     absent = [_DISTRIBUTIONS.get(name, name) for name in packages if importlib.util.find_spec(name) is None]
     if absent:
         raise MissingPackageError(absent, purpose, extra)
+
+
+def is_older(version: str, than: tuple[int, ...]) -> bool:
+    """Return whether a version comes before another, as far as its numbers tell.
+
+    Examples
+    --------
+    >>> is_older("2.9.1+cpu", (2, 10)), is_older("2.10.0rc1", (2, 10))
+    (True, False)
+    """
+    numbers = re.match(r"\d+(\.\d+)*", version)
+    return numbers is None or tuple(int(part) for part in numbers[0].split(".")) < than

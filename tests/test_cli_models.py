@@ -87,3 +87,19 @@ def test_weights_that_are_none(place, tmp_path):
     torch.save([1, 2], "list.pt")
     assert "list.pt holds a list that is no state dict" in _weights_error(place, "list.pt")
     assert _weights_error(place, "absent.pt") == "the weights absent.pt are not a file"
+
+
+@pytest.mark.parametrize("version", ["2.4.1", "2.9.1+cpu"])
+def test_versions_that_load_unsafely_read_no_state_dict(place, tmp_path, monkeypatch, version):
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), *[torch.nn.Identity()] * 2, torch.nn.Linear(144, 5))
+    torch.save(model.state_dict(), "w.pt")
+    save_file(model.state_dict(), "w.safetensors")
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(torch, "load", None)  # it would not even be called
+    arguments = ("plan", f"{place}:images", "x.npy", "-m", "gradient", "--weights")
+    assert fail(FileError, *arguments, "w.pt") == (
+        f"w.pt is not read with PyTorch {version}: before 2.10 a file made for it can damage the memory of the "
+        "process, before 2.6 run code, in spite of weights_only=True. Update PyTorch, or give the weights as "
+        ".safetensors"
+    )
+    assert "conv2d" in succeed(*arguments, "w.safetensors")

@@ -14,11 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from signxai_core.errors import FileError, ModelError, nearest_names
+from signxai_core.extras import is_older
 from signxai_tf import formats
 
 _WEIGHTS = (".weights.h5", ".h5", ".keras")
 #: Weights that keras.applications fetches.
 _PRETRAINED = "imagenet"
+#: From here on safe mode keeps what it promises.
+_SAFE = (3, 11)
 
 
 def load_model(text: str, weights: Path | None) -> Any:
@@ -72,6 +75,11 @@ def load_weights(model: Any, path: Path) -> None:
         raise ModelError(f"the model {model.name!r} has no weights yet: call it once on an example in its callable")
     if not path.is_file():
         raise FileError(f"the weights {path} are not a file")
+    if path.suffix.lower() == formats.SUFFIX and is_older(keras.__version__, _SAFE):
+        raise FileError(
+            f"{path} is not read with Keras {keras.__version__}: before 3.11 a whole model in a file is not safe. "
+            "Update Keras, or give the weights as .weights.h5"
+        )
     if not path.name.lower().endswith(_WEIGHTS):
         raise FileError(f"cannot read the weights {path}: expected a file that ends in {', '.join(_WEIGHTS)}")
     before = model.get_weights()
@@ -85,6 +93,12 @@ def load_weights(model: Any, path: Path) -> None:
 def _keras_file(path: Path) -> Any:
     if not path.is_file():
         raise FileError(f"the model {path} is not a file")
+    if is_older(keras.__version__, _SAFE):
+        raise FileError(
+            f"{path} is not loaded with Keras {keras.__version__}: before 3.11 a file made for it can run code in "
+            "spite of safe mode. Update Keras, or give 'package.module:callable', a function of yours that builds the "
+            "model, and its weights as .weights.h5"
+        )
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from signxai_core.errors import FileError, ModelError, SignxaiError, nearest_names
+from signxai_core.extras import is_older
 from signxai_torch import formats
 
 #: Weights that torchvision fetches.
@@ -109,7 +110,17 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
+#: From here on a file of tensors can neither run code (fixed in 2.6) nor write beyond its memory (in 2.10).
+_SAFE = (2, 10)
+
+
 def _read_state_dict(path: Path) -> Mapping[str, torch.Tensor]:
+    if is_older(torch.__version__, _SAFE):
+        raise FileError(
+            f"{path} is not read with PyTorch {torch.__version__}: before 2.10 a file made for it can damage the "
+            "memory of the process, before 2.6 run code, in spite of weights_only=True. Update PyTorch, or give the "
+            "weights as .safetensors"
+        )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -22,9 +22,8 @@ from signxai_core.cli import comparing, examples, experiment, judging, listing, 
 from signxai_core.cli import recompute as recomputing
 from signxai_core.cli import run as running
 from signxai_core.cli.inputs import read
-from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.printing import printable
-from signxai_core.cli.selection import matching, select
+from signxai_core.cli.selection import matching
 from signxai_core.errors import InputError, SignxaiError, SignxaiWarning
 from signxai_core.registry import check, discover, registry
 
@@ -163,17 +162,19 @@ def plan(
     how = options.reading(
         size, scale, mean, std, grey, key, preprocess=preprocess, sampling_rate=sampling_rate, leads=leads
     )
+    spec = sx.with_rules(method, options.rules(rule), convention=convention.value)
+    parameters = options.parameters(set_)
     loaded = models.load(model, weights=weights, backend=backend)
     place = models.layout(loaded, layout, backend)
     how = models.own_images(model, loaded, inputs, attrs.evolve(how, layout=place))
     found = sx.plan(
         loaded,
         read(inputs, how).array,
-        sx.with_rules(method, options.rules(rule), convention=convention.value),
+        spec,
         backend=backend,
         convention=convention.value,
         strict=strict,
-        **options.parameters(set_),
+        **parameters,
     )
     typer.echo(printable(str(found)))
 
@@ -213,38 +214,28 @@ def explain(
     overwrite: options.OverwriteOption = False,
 ) -> None:
     """Compute relevance maps; write them as .npz, as pictures and as a table."""
-    parameters = options.parameters(set_)
-    how = options.reading(
-        size, scale, mean, std, grey, key, preprocess=preprocess, sampling_rate=sampling_rate, leads=leads
-    )
-    loaded = models.load(model, weights=weights, backend=backend)
-    place = models.layout(loaded, layout, backend)
-    how = models.own_images(model, loaded, inputs, attrs.evolve(how, layout=place))
-    samples = read(inputs, how)
-    request = {
-        "target": options.target(target),
-        "convention": convention.value,
-        "backend": backend,
-        "seed": None if seed is None else seed.value,
-        "strict": strict,
-    }
     job = running.Job(
-        inputs=samples,
-        selection=select(method, exclude=exclude or (), ndim=samples.array.ndim, given=parameters),
-        model=loaded,
-        origin=models.origin(model, weights),
-        request=request,
-        parameters=parameters,
+        model=model,
+        weights=weights,
+        inputs=inputs,
+        reading=options.reading(
+            size, scale, mean, std, grey, key, preprocess=preprocess, sampling_rate=sampling_rate, leads=leads
+        ),
+        layout=layout,
+        methods=method,
+        exclude=exclude or (),
+        request={
+            "target": options.target(target),
+            "convention": convention.value,
+            "backend": backend,
+            "seed": None if seed is None else seed.value,
+            "strict": strict,
+        },
+        parameters=options.parameters(set_),
         rules=options.rules(rule),
         output=output,
-        layout=place,
         pictures=pictures,
-        labelling=Labelling(
-            classes=options.names(labels, "--labels") or models.class_names(model, weights),
-            sampling_rate=samples.sampling_rate,
-            leads=samples.leads or (),
-            preprocess=how.preprocess,
-        ),
+        classes=options.names(labels, "--labels") or (),
         overwrite=overwrite,
         batch_size=batch_size,
         max_memory=max_memory,

@@ -14,10 +14,9 @@ from rich.console import Console
 
 import signxai_core as sx
 from signxai_core import config
-from signxai_core.cli import models, options
+from signxai_core.cli import options
 from signxai_core.cli import run as running
-from signxai_core.cli.inputs import Reading, read
-from signxai_core.cli.selection import select
+from signxai_core.cli.inputs import Reading
 from signxai_core.config import schema as json_schema
 from signxai_core.config.experiments import Experiment
 from signxai_core.errors import InputError, UnknownNameError
@@ -29,7 +28,10 @@ def run_experiment(
     name: Annotated[str | None, typer.Argument(help="Which experiment, where there are several.")] = None,
     overwrite: options.OverwriteOption = False,
 ) -> None:
-    """Carry out an experiment that a file declares: like 'explain', its options written down."""
+    """Carry out an experiment that a file declares: like 'explain', its options written down.
+
+    Imports the module that the file names, after everything else was checked: run only files that you trust.
+    """
     run(file, name, Console(), Console(stderr=True), overwrite=overwrite)
 
 
@@ -41,29 +43,28 @@ def schema() -> None:
 def run(file: Path, name: str | None, out: Console, err: Console, *, overwrite: bool) -> None:
     """Load a file and carry out one of its experiments.
 
-    Loading a file runs nothing. This imports the model that the experiment names, which runs the
-    module's code, as naming it on the command line does.
+    Loading a file runs nothing. This imports the module that the experiment names, which runs the
+    module's code, as naming it on the command line does; everything else is checked before.
     """
     sx.load(file)
     experiment = choose(config.experiments(file, registry_without(file)), file, name)
     folder = file.parent
-    weights = None if experiment.weights is None else folder / experiment.weights
-    model = models.load(experiment.model, weights=weights, backend=experiment.backend)
-    layout = models.layout(model, _option(options.Layout, experiment.layout), experiment.backend)
-    samples = read([folder / path for path in experiment.inputs], _reading(experiment, layout))
-    parameters = {key: np.array(v) if isinstance(v, list) else v for key, v in experiment.parameters.items()}
     job = running.Job(
-        inputs=samples,
-        selection=select(experiment.methods, exclude=experiment.exclude, ndim=samples.array.ndim, given=parameters),
-        model=model,
-        origin=models.origin(experiment.model, weights),
+        model=experiment.model,
+        weights=None if experiment.weights is None else folder / experiment.weights,
+        inputs=[folder / path for path in experiment.inputs],
+        reading=_reading(experiment),
+        layout=None if experiment.layout is None else options.Layout(experiment.layout),
+        methods=experiment.methods,
+        exclude=experiment.exclude,
         request=_request(experiment),
-        parameters=parameters,
+        parameters={key: np.array(v) if isinstance(v, list) else v for key, v in experiment.parameters.items()},
         rules=experiment.rules,
         output=folder / experiment.output,
-        layout=layout,
         pictures=options.Pictures(experiment.pictures),
         overwrite=overwrite,
+        batch_size=experiment.batch_size,
+        max_memory=experiment.max_memory,
     )
     running.run(job, out, err)
 
@@ -79,10 +80,6 @@ def choose(found: dict[str, Experiment], file: Path, name: str | None) -> Experi
     return next(iter(found.values()))
 
 
-def _option(kind: Any, value: str | None) -> Any:
-    return None if value is None else kind(value)
-
-
 def _request(experiment: Experiment) -> dict[str, Any]:
     target: Any = experiment.target
     if target is not None:
@@ -96,13 +93,16 @@ def _request(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _reading(experiment: Experiment, layout: Any) -> Reading:
+def _reading(experiment: Experiment) -> Reading:
+    for key in ("batch_size", "max_memory"):
+        given = getattr(experiment, key)
+        if given is not None and given < 1:
+            raise InputError(f"{key} of an experiment must be at least 1, got {given}")
     for key in ("size", "scale"):
         given = getattr(experiment, key)
         if given is not None and len(given) != 2:
             raise InputError(f"{key} of an experiment must be two numbers, got {list(given)}")
     return Reading(
-        layout=layout,
         size=experiment.size,  # type: ignore[arg-type] # two numbers, as just checked
         scale=experiment.scale,  # type: ignore[arg-type]
         mean=experiment.mean,

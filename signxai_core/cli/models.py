@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from signxai_core.cli import options, packages
-from signxai_core.cli.guard import import_order
+from signxai_core.cli.guard import import_order, neighbours
 from signxai_core.cli.inputs import ARRAYS, RECORDS, SERIES, Layout, Reading
 from signxai_core.cli.preprocess import Preprocess
 from signxai_core.errors import BackendError, FileError, ModelError
@@ -29,8 +29,8 @@ def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
     ----------
     path
         What a backend loads itself (a file, a folder, a name), or ``package.module:name``; the
-        current folder can be imported from. ``name`` is a callable that returns the model, or the
-        model itself.
+        current folder can be imported from while the model is loaded. ``name`` is a callable that
+        returns the model, or the model itself.
     weights
         File that the backend's own loader reads.
     backend
@@ -42,7 +42,7 @@ def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
             return packages.loading(owner).load_model(path, weights)
     if weights is not None and not weights.is_file():
         raise FileError(f"the weights {weights} are not a file")
-    with import_order():
+    with import_order(), neighbours(Path.cwd(), path.partition(":")[0].partition(".")[0]):
         found = _find(path)
         model = found if _claimed_by(found) is not None else _call(found, path)
     if weights is not None:
@@ -117,17 +117,13 @@ def _find(path: str) -> Any:
         others = "".join(f"; {name} also takes {known.TAKES}" for name, known in packages.formats().items())
         raise ModelError(f"the model {path!r} is not of the form 'package.module:callable'{others}")
     module_name, _, attribute = path.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the user's module is there; something that it imports is not
-        raise ModelError(
-            f"the model {path!r} cannot be found: no module {error.name!r} in {folder} or among the installed packages"
-        ) from error
+        place = f"in {Path.cwd()} or among the installed packages"
+        raise ModelError(f"the model {path!r} cannot be found: no module {error.name!r} {place}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             names = ", ".join(name for name in vars(found) if not name.startswith("_")) or "nothing"

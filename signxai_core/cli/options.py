@@ -64,8 +64,9 @@ def _load(files: list[Path] | None) -> list[Path] | None:
 
 
 _MODEL = (
-    "package.module:callable, which returns the model; for TensorFlow also a .keras file, the folder of a "
-    "SavedModel, or keras.applications:NAME."
+    "package.module:callable, which returns the model (importing the module runs its code); for TensorFlow also a "
+    ".keras file, the folder of a SavedModel (loading it runs its graph, which can read and write files: only from a "
+    "source that you trust), or keras.applications:NAME."
 )
 ModelArgument = Annotated[str, typer.Argument(help=_MODEL)]
 InputsArgument = Annotated[list[Path], typer.Argument(help="Images, .npy, .npz, or CSV time series.")]

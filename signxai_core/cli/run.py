@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -18,14 +19,14 @@ from rich.table import Table
 
 import signxai_core as sx
 from signxai_core import calls
-from signxai_core.cli import files, outputs
+from signxai_core.cli import files, models, options, outputs
 from signxai_core.cli.batches import Work, batch_size, compute, joined
-from signxai_core.cli.inputs import Inputs, Layout
+from signxai_core.cli.inputs import Inputs, Layout, Reading, read
 from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.naming import picture_names
 from signxai_core.cli.options import Pictures
 from signxai_core.cli.printing import say
-from signxai_core.cli.selection import Selection
+from signxai_core.cli.selection import Selection, select
 from signxai_core.cli.serialise import to_json
 from signxai_core.cli.store import Store, create, find
 from signxai_core.config import to_plain
@@ -33,6 +34,7 @@ from signxai_core.engine.target import per_sample
 from signxai_core.errors import InputShapeError
 from signxai_core.extras import need
 from signxai_core.registry import registry
+from signxai_core.specs import MethodSpec
 
 MAPS = "explanations.npz"
 TABLE = "table.csv"
@@ -46,23 +48,25 @@ _WIDE = 100
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """One call of ``signxai explain``, its texts already turned into values.
+    """One call of ``signxai explain``, its texts already turned into values; nothing was read or imported yet.
 
-    ``origin`` says what the model was made of: texts and hashes of files.
+    ``layout`` is ``None`` where the model decides it, ``reading`` says everything else about inputs.
     """
 
-    model: Any
-    origin: Mapping[str, str]
-    inputs: Inputs
-    selection: Selection
+    model: str
+    weights: Path | None
+    inputs: Sequence[Path]
+    reading: Reading
+    layout: options.Layout | None
+    methods: Sequence[str]
+    exclude: Sequence[str]
     request: dict[str, Any]
     parameters: dict[str, Any]
     rules: dict[str, str]
     output: Path
-    layout: Layout
     pictures: Pictures
     overwrite: bool
-    labelling: Labelling = attrs.field(factory=Labelling)
+    classes: Sequence[str] = ()
     batch_size: int | None = None
     max_memory: int | None = None
 
@@ -80,13 +84,50 @@ class _Files:
 
 
 def run(job: Job, out: Console, err: Console) -> None:
-    """Compute and write; ``out`` gets the table, ``err`` progress and what was left out."""
-    for name, reason in job.selection.left_out.items():
+    """Compute and write; ``out`` gets the table, ``err`` progress and what was left out.
+
+    The model is imported, which runs its code, when everything else was read and checked.
+    """
+    layout: Layout = "channels_first" if job.layout is None else job.layout.value
+    first = models.own_images(job.model, None, job.inputs, attrs.evolve(job.reading, layout=layout))
+    inputs = read(job.inputs, first)
+    selection = select(job.methods, exclude=job.exclude, ndim=inputs.array.ndim, given=job.parameters)
+    for name, reason in selection.left_out.items():
         say(err, f"left out {name}: {reason}", "yellow")
-    kind = _kind(job, err)
-    planned = _Files(_singles(job, kind), _sheets(job, kind))
-    work = _work(job)
-    call = _call(job, work, planned)
+    planned = _planned(job, inputs, selection, err)
+    specs, target = _specs(job, selection), _target(job, inputs)
+    model = models.load(job.model, weights=job.weights, backend=job.request["backend"])
+    layout = models.layout(model, job.layout, job.request["backend"])
+    how = models.own_images(job.model, model, job.inputs, attrs.evolve(job.reading, layout=layout))
+    inputs = inputs if how == first else read(job.inputs, how)
+    labelling = Labelling(
+        classes=tuple(job.classes) or models.class_names(job.model, job.weights),
+        sampling_rate=inputs.sampling_rate,
+        leads=inputs.leads or (),
+        preprocess=how.preprocess,
+    )
+    work = Work(
+        model=model,
+        x=inputs.array,
+        specs=specs,
+        target=target,
+        arguments={key: job.request[key] for key in ("backend", "seed", "strict")} | {"max_memory": job.max_memory},
+        size=batch_size(job.batch_size, len(inputs.array)),
+    )
+    _carry_out(job, work, inputs.labels, planned, labelling, layout, out, err)
+
+
+def _carry_out(
+    job: Job,
+    work: Work,
+    labels: tuple[str, ...],
+    planned: _Files,
+    labelling: Labelling,
+    layout: Layout,
+    out: Console,
+    err: Console,
+) -> None:
+    call = _call(job, work, labels, planned, labelling, layout)
     store, over = find(job.output, call, overwrite=job.overwrite)
     if over:
         say(out, f"the run in {job.output} was finished; nothing was left to compute")
@@ -100,53 +141,50 @@ def run(job: Job, out: Console, err: Console) -> None:
         for warning in warnings:
             say(err, f"warning: {warning}", "yellow")
         request = {**_request(job, work), "parameters": job.parameters, "rules": job.rules}
-        result = outputs.Result(
-            explanations, job.inputs.array, job.inputs.labels, request, planned.names[1:], job.labelling
-        )
+        result = outputs.Result(explanations, work.x, labels, request, planned.names[1:], labelling)
         table = list(outputs.rows(result))
-        _write(job, store, result, table, planned, err)
-    out.print(_render(table, out.width, job.labelling))
+        _write(store, result, table, planned, layout, err)
+    out.print(_render(table, out.width, labelling))
     for line in _summary(job, result, planned):
         say(out, line)
 
 
-def _work(job: Job) -> Work:
-    """Return what is to be computed; methods, parameters and targets that are wrong are found out here."""
+def _specs(job: Job, selection: Selection) -> dict[str, MethodSpec]:
+    """Return the methods with their parameters; those that are wrong are found out here."""
     convention, found = calls.convention_of(job.request["convention"]), registry()
     specs = [
         (name, sx.with_rules(name, job.rules, convention=convention.name))
         if job.rules
         else (name, calls.spec_of(name, convention, found))
-        for name in job.selection.names
+        for name in selection.names
     ]
-    x, target = job.inputs.array, job.request["target"]
-    return Work(
-        model=job.model,
-        x=x,
-        specs=calls.labelled_specs(specs, job.parameters, found),
-        target=None if target is None else per_sample(target, len(x)),
-        arguments={key: job.request[key] for key in ("backend", "seed", "strict")} | {"max_memory": job.max_memory},
-        size=batch_size(job.batch_size, len(x)),
-    )
+    return calls.labelled_specs(specs, job.parameters, found)
+
+
+def _target(job: Job, inputs: Inputs) -> npt.NDArray[np.int64] | None:
+    target = job.request["target"]
+    return None if target is None else per_sample(target, len(inputs.array))
 
 
 def _request(job: Job, work: Work) -> dict[str, Any]:
     return {**job.request, "batch_size": work.size, "max_memory": job.max_memory}
 
 
-def _call(job: Job, work: Work, planned: _Files) -> dict[str, Any]:
+def _call(
+    job: Job, work: Work, labels: tuple[str, ...], planned: _Files, labelling: Labelling, layout: Layout
+) -> dict[str, Any]:
     """Return everything that decides the final files, as JSON has it."""
     x = np.ascontiguousarray(work.x)
     call = {
         "versions": outputs.versions(),
-        "model": dict(job.origin),
-        "inputs": [x.dtype.str, list(x.shape), hashlib.sha256(x.tobytes()).hexdigest(), list(job.inputs.labels)],
+        "model": models.origin(job.model, job.weights),
+        "inputs": [x.dtype.str, list(x.shape), hashlib.sha256(x.tobytes()).hexdigest(), list(labels)],
         "methods": {name: to_plain(spec, registry()) for name, spec in work.specs.items()},
         "options": to_json(_request(job, work)),
         "parameters": to_json(job.parameters),
         "rules": job.rules,
-        "layout": job.layout,
-        "labelling": attrs.asdict(job.labelling),
+        "layout": layout,
+        "labelling": attrs.asdict(labelling),
         "files": list(planned.names),
     }
     loaded: dict[str, Any] = json.loads(json.dumps(call))
@@ -168,11 +206,11 @@ def _kept(store: Store, batches: int, err: Console) -> Iterator[None]:
 
 
 def _write(
-    job: Job,
     store: Store,
     result: outputs.Result,
     table: Sequence[tuple[Any, ...]],
     planned: _Files,
+    layout: Layout,
     err: Console,
 ) -> None:
     """Write every final file as a draft, then move all of them to their places."""
@@ -181,7 +219,7 @@ def _write(
     if planned.singles or planned.sheets:
         from signxai_core.cli import drawing  # noqa: PLC0415 - matplotlib is an extra, and slow to import
 
-        last = job.layout == "channels_last"
+        last = layout == "channels_last"
         singles = planned.singles.items()
         silent = not err.is_terminal or not singles
         tracked = track(singles, "pictures", console=err, disable=silent, transient=True)
@@ -192,11 +230,23 @@ def _write(
     store.publish(planned.names)
 
 
-def _kind(job: Job, err: Console) -> Pictures:
-    """Decide what ``--pictures auto`` means here, and refuse what cannot be drawn."""
+def _planned(job: Job, inputs: Inputs, selection: Selection, err: Console) -> _Files:
+    """Decide which files there will be, and refuse pictures of what cannot be drawn."""
+    kind, singles, sheets = _kind(job, inputs.array.shape, len(selection.names), err), {}, {}
+    if kind is Pictures.each:
+        names = picture_names(inputs.labels, selection.names)
+        singles = {f"{FOLDER}/{file}": pair for pair, file in names.items()}
+    if kind is Pictures.sheets:
+        count = len(inputs.labels)
+        ranges = [range(start, min(start + _PER_SHEET, count)) for start in range(0, count, _PER_SHEET)]
+        sheets = {f"sheet_{i}.png" if len(ranges) > 1 else "sheet.png": rows for i, rows in enumerate(ranges, start=1)}
+    return _Files(singles, sheets)
+
+
+def _kind(job: Job, shape: tuple[int, ...], methods: int, err: Console) -> Pictures:
+    """Decide what ``--pictures auto`` means here."""
     if job.pictures is Pictures.none:
         return Pictures.none
-    shape = job.inputs.array.shape
     if not 2 <= len(shape) <= 4:
         text = f"inputs of shape {shape} cannot be drawn: only vectors, series and images can"
         if job.pictures is not Pictures.auto:
@@ -206,24 +256,7 @@ def _kind(job: Job, err: Console) -> Pictures:
     need("matplotlib", "PIL", purpose="drawing pictures (--pictures none does without)")
     if job.pictures is not Pictures.auto:
         return job.pictures
-    return Pictures.each if len(job.selection.names) <= FEW else Pictures.sheets
-
-
-def _singles(job: Job, kind: Pictures) -> dict[str, tuple[int, str]]:
-    """Return sample and method of every single picture, by file name."""
-    if kind is not Pictures.each:
-        return {}
-    names = picture_names(job.inputs.labels, job.selection.names)
-    return {f"{FOLDER}/{file}": pair for pair, file in names.items()}
-
-
-def _sheets(job: Job, kind: Pictures) -> dict[str, range]:
-    """Return the samples of every contact sheet, by file name."""
-    if kind is not Pictures.sheets:
-        return {}
-    count = len(job.inputs.labels)
-    ranges = [range(start, min(start + _PER_SHEET, count)) for start in range(0, count, _PER_SHEET)]
-    return {"sheet.png" if len(ranges) == 1 else f"sheet_{i}.png": found for i, found in enumerate(ranges, start=1)}
+    return Pictures.each if methods <= FEW else Pictures.sheets
 
 
 def _render(table: Sequence[tuple[Any, ...]], width: int, labelling: Labelling) -> Table:

@@ -29,6 +29,8 @@ class Experiment:
         Of single layers, by path: ``{"features.*" = "gamma:0.25"}``.
     layout, size, scale, mean, std, grey, key
         How files become samples.
+    batch_size, max_memory
+        Samples of a batch, each of which is kept when it is done, and bytes for the walks.
     pictures
         Which pictures are drawn.
     """
@@ -53,4 +55,6 @@ class Experiment:
     std: tuple[float, ...] | None = None
     grey: bool = False
     key: str | None = None
+    batch_size: int | None = None
+    max_memory: int | None = None
     pictures: Literal["auto", "each", "sheets", "none"] = "auto"
