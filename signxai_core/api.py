@@ -13,11 +13,13 @@ from signxai_core.calls import (
     Progress,
     backend_for,
     check_seed,
+    check_strict,
     configured,
     convention_of,
     explain_specs,
     label_of,
     labelled_specs,
+    prepared,
     spec_of,
 )
 from signxai_core.engine.attribute import make_plan
@@ -140,7 +142,7 @@ def plan(
     label, spec = configured(method, parameters, convention_of(convention), found)
     engine = backend_for(model, backend, found)
     native = recorder(engine)
-    run = Run(native, model, native.prepare(model, x), check_seed(seed), strict, lambda _: None)
+    run = Run(native, model, prepared(engine, model, x), check_seed(seed), check_strict(strict), lambda _: None)
     run.start(target)
     if isinstance(engine, Executor):
         return executed_plan(engine, run, label, spec)

@@ -14,7 +14,7 @@ from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.executor import Executor, execute, recorder
 from signxai_core.engine.roles import REVISION
-from signxai_core.errors import BackendError, ParameterError, PluginError, UnknownNameError
+from signxai_core.errors import BackendError, InputTypeError, ParameterError, PluginError, UnknownNameError
 from signxai_core.explanation import Conservation, Explanation
 from signxai_core.registry import Owned, Registry
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, Convention, MethodSpec
@@ -82,8 +82,8 @@ def explain_specs(  # noqa: PLR0913 - what explain takes
 ) -> dict[str, Explanation]:
     """Explain with methods whose parameters are filled in."""
     engine = backend_for(model, backend, found)
-    array = recorder(engine).prepare(model, x)
-    options: dict[str, Any] = {"seed": check_seed(seed), "strict": strict}
+    array = prepared(engine, model, x)
+    options: dict[str, Any] = {"seed": check_seed(seed), "strict": check_strict(strict)}
     if isinstance(engine, Executor) and max_memory is not None:
         raise ParameterError(f"the backend {engine.name!r} walks by itself and keeps no bound: leave max_memory out")
     if max_memory is not None:
@@ -128,9 +128,26 @@ def convention_of(given: str) -> Convention:
 
 def check_seed(given: str | None) -> str | None:
     """Refuse anything but the known seeds."""
-    if given not in (None, "one", "logit"):
+    if given is not None and given not in ("one", "logit"):
         raise ParameterError(f"seed must be None, 'one' or 'logit', got {given!r}")
     return given
+
+
+def check_strict(given: bool) -> bool:  # noqa: FBT001 - the value itself
+    """Refuse anything but true and false: a text is true, whatever it says."""
+    if not isinstance(given, (bool, np.bool_)):
+        raise ParameterError(f"strict must be True or False, got {given!r}")
+    return bool(given)
+
+
+def prepared(engine: Backend | Executor, model: Any, x: Any) -> Any:
+    """Return the input as the engine takes it."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputTypeError(
+            "the input is a masked array, and a model knows no masks: what is masked would be explained as if it were "
+            "there. Give the numbers that the model should see: x.filled(0)"
+        )
+    return recorder(engine).prepare(model, x)
 
 
 def _positive(name: str, given: int) -> int:
@@ -193,6 +210,8 @@ def backend_for(model: Any, given: str | None, found: Registry) -> Backend | Exe
 @contextlib.contextmanager
 def _reporter(progress: Progress) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that reports progress as asked."""
+    if not isinstance(progress, bool) and not callable(progress):
+        raise ParameterError(f"progress must be True, False or a function, got {progress!r}")
     if not isinstance(progress, bool):
         yield progress
     elif not progress:

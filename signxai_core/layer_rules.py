@@ -45,8 +45,9 @@ def with_rules(method: str | MethodSpec, rules: LayerRules, *, convention: str =
     rules
         By glob on the layer's path (``"features.*"``) or by :class:`~signxai_core.specs.Where`.
         A glob means operations with weights where the rule is for linear operations, and all
-        operations otherwise. A rule is a value, or the name of a registered one with its
-        parameters: ``"gamma:0.25"``, ``"z_box:low=-1,high=1"``, ``"flat"``.
+        operations otherwise. A path at which a model has none of them is an error. A rule is a value,
+        or the name of a registered one with its parameters: ``"gamma:0.25"``,
+        ``"z_box:low=-1,high=1"``, ``"flat"``.
     convention
         For a method given by name.
 
@@ -77,9 +78,9 @@ def with_rules(method: str | MethodSpec, rules: LayerRules, *, convention: str =
 
 def _entry(where: str | Where, rule: AnyRule) -> Entry:
     if isinstance(where, Where):
-        return Entry(where, rule)
+        return Entry(where, rule, required=where.path is not None)
     kinds = WEIGHTED if isinstance(rule, (Rule, FunctionRule)) else None
-    return Entry(Where(kinds=kinds, path=where), rule)
+    return Entry(Where(kinds=kinds, path=where), rule, required=True)
 
 
 def rule_from_text(text: str) -> AnyRule:

@@ -44,7 +44,7 @@ def arguments():
         "x": x,
         "mu": draw.normal(size=x.shape),
         "low": x.min(axis=(1, 2, 3), keepdims=True) * np.ones_like(x),
-        "high": np.array([2.0, 3.0]),
+        "high": np.array([3.5, 4.0]),
         "last_conv": "side",
         "samples": 7,
         "steps": 6,

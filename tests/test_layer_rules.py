@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import signxai_core as sx
-from signxai_core.errors import ParameterError, UnknownNameError
+from signxai_core.errors import ParameterError, PlanError, UnknownNameError
 from signxai_core.layer_rules import rule_from_text
 from signxai_core.specs import Exact, Where
 
@@ -41,16 +41,18 @@ def test_maps_are_those_of_the_same_composite(branching):
     np.testing.assert_array_equal(every.relevance, sx.explain(model, x, "lrp_epsilon_0_1").relevance)
     none = sx.explain(model, x, sx.with_rules("lrpsign_epsilon_0_1", {}))
     assert none.method == "lrpsign_epsilon_0_1"
-    moved = sx.explain(model, x, sx.with_rules("lrpsign_epsilon_0_1", {"no such layer": "flat"}))
+    moved = sx.explain(model, x, sx.with_rules("lrpsign_epsilon_0_1", {Where(functions={"no such function"}): "flat"}))
     np.testing.assert_array_equal(moved.relevance, none.relevance)
 
 
-def test_a_path_that_nothing_has_is_in_the_plan(branching):
+def test_a_path_that_nothing_has_is_refused(branching):
     model, x = branching
-    plan = sx.plan(model, x, sx.with_rules("lrp_z", {"features.*": "flat"}))
-    (warning,) = plan.warnings
-    assert warning == ("no operation has a path like 'features.*'; paths of the model: head, shared, side, stem")
-    assert warning in str(plan)
+    with pytest.raises(PlanError) as raised:
+        sx.plan(model, x, sx.with_rules("lrp_z", {"features.*": "flat"}))
+    assert str(raised.value) == (
+        "the rule 'flat' is for the path 'features.*', and no operation has such a path; paths of the model: head, "
+        "shared, side, stem"
+    )
 
 
 def test_a_where_says_it_all(branching):

@@ -164,10 +164,7 @@ def _values(run: Run, sampling: Sampling | None, raws: Sequence[Raw]) -> Sequenc
     if isinstance(sampling, (Smooth, Integrate)):
         return run.sample(sampling, raws)
     if isinstance(sampling, Control):
-        generator = np.random.default_rng(sampling.random_state)
-        axis = run.clean.recording.channel_axis
-        drawn = samplings.drawn_alike(lambda shape: generator.uniform(-1, 1, shape), run.x.shape[1:], axis)
-        return [np.broadcast_to(drawn, run.x.shape)] * len(raws)
+        return [samplings.control(sampling, run.x, run.clean.recording.channel_axis)] * len(raws)
     return run.evaluate(raws, run.clean, run.selection, run.x)
 
 

@@ -37,7 +37,7 @@ def at_input(
         return value
     recording = structure.recording
     x = recording.values[recording.input]
-    array = _spread(value.array, x.shape, recording.channel_axis, channels=channels)
+    array = spread(value.array, x.shape, recording.channel_axis, channels=channels)
     return _carry(backend, structure, group, group.inputs[index], backend.asarray(array, x))
 
 
@@ -60,7 +60,7 @@ def _carry(backend: Backend, structure: Structure, group: Group, tensor: int, ar
     return backend.apply(operation, carried)[operation.outputs.index(tensor)]
 
 
-def _spread(array: Any, shape: tuple[int, ...], channel_axis: int, *, channels: bool) -> Any:
+def spread(array: Any, shape: tuple[int, ...], channel_axis: int, *, channels: bool) -> Any:
     """Broadcast numbers that a user gave to the input's shape."""
     if channels and array.ndim == 1:
         array = array.reshape([-1 if axis == channel_axis else 1 for axis in range(len(shape))])

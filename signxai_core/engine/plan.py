@@ -17,7 +17,7 @@ from signxai_core.engine.fit import check_fit
 from signxai_core.engine.roles import REVISION, shares
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
-from signxai_core.specs.composites import Composite, Position, Where
+from signxai_core.specs.composites import Composite, Entry, Position, Where
 from signxai_core.specs.nonlinear import AnyRule, Described, Exact, Pass, Shapes, Shared, Stop
 from signxai_core.specs.operations import KINDS, kind
 from signxai_core.specs.rules import FunctionRule, LinearRule, Rule
@@ -189,6 +189,7 @@ def resolve(query: Query, structure: Structure, *, strict: bool = True) -> Assig
     _check_kinds(query.composite)
     _require_first(query, structure)
     resolver = _Resolver(query, structure)
+    resolver.require_entries()
     reached = {structure.recording.output}
     steps: list[Step] = [()] * len(structure.groups)
     rows: list[list[Row]] = []
@@ -276,6 +277,18 @@ def _unused(composite: Composite, structure: Structure) -> list[str]:
     ]
 
 
+def _unfit(entry: Entry, operations: Sequence[Operation]) -> str:
+    """Return why an entry that must fit fits nothing."""
+    path, rule = entry.where.path, entry.rule.name
+    at_path = [one for one in operations if path is not None and fnmatchcase(one.path, path)]
+    if at_path:
+        kinds = ", ".join(sorted(entry.where.kinds or ())) or "others"
+        found = ", ".join(dict.fromkeys(f"{one.label}, of kind {one.kind!r}" for one in at_path))
+        return f"the rule {rule!r} is for the path {path!r}, where it takes only {kinds}; the operations there: {found}"
+    known = ", ".join(sorted({one.path for one in operations if one.path})) or "none"
+    return f"the rule {rule!r} is for the path {path!r}, and no operation has such a path; paths of the model: {known}"
+
+
 @attrs.define(eq=False)
 class _Resolver:
     """Finds rules, and collects the operations that have none."""
@@ -289,6 +302,14 @@ class _Resolver:
         pairs = zip(self.structure.groups, self.structure.positions, strict=True)
         own = [self._positional(group.core, positions) for group, positions in pairs if "first" in positions]
         self._hands_on = any(isinstance(rule, Rule) and not rule.is_plain for rule in own)
+
+    def require_entries(self) -> None:
+        """Refuse entries that must fit, and fit no operation of the model."""
+        pairs = zip(self.structure.groups, self.structure.positions, strict=True)
+        places = [(operation, at) for group, at in pairs for operation in group.operations]
+        for entry in self.query.composite.entries:
+            if entry.required and not any(self._is_meant(entry.where, *place) for place in places):
+                raise PlanError(_unfit(entry, [operation for operation, _ in places]))
 
     def step(self, index: int) -> tuple[Step, list[str]]:
         """Return what is done at a group, and the reason for each of its operations."""

@@ -15,6 +15,7 @@ from signxai_core.engine import cam as cams
 from signxai_core.engine import heap
 from signxai_core.engine import sampling as samplings
 from signxai_core.engine.backend import Array, Backend, Recording
+from signxai_core.engine.bounds import check_bounds
 from signxai_core.engine.check import check_input, check_output
 from signxai_core.engine.compiler import Compiler
 from signxai_core.engine.head import explained, with_output_of, without_head
@@ -93,6 +94,7 @@ class Run:
     step: Callable[[int], None]
     max_memory: int | None = None
     by_function: bool = attrs.field(default=False, init=False)
+    _checked: set[Query] = attrs.field(factory=set, init=False)
     clean: Structure = attrs.field(init=False)
     selection: Selection = attrs.field(init=False)
     output: FloatArray = attrs.field(init=False)
@@ -135,7 +137,12 @@ class Run:
             resolved = functools.partial(resolve, query, structure, strict=self.strict)
             return recording.derive(("rules", query, self.strict, recording.output), resolved)
 
-        return {query: rules(query) for query in self._queries(raw)}
+        found = {query: rules(query) for query in self._queries(raw)}
+        for query, assignment in found.items():
+            if structure is self.clean and query not in self._checked:
+                check_bounds(self.backend, structure, assignment)
+                self._checked.add(query)
+        return found
 
     def evaluate(
         self, raws: Sequence[Raw], structure: Structure, selection: Selection, x: FloatArray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.errors import ParameterError
-from signxai_core.specs.methods import Integrate, Smooth
+from signxai_core.specs.methods import Control, Integrate, Smooth
 from signxai_core.specs.values import ArrayValue, Value
 
 Float64 = npt.NDArray[np.float64]
@@ -72,6 +73,26 @@ def noise(sampling: Smooth, x: FloatArray, channel_axis: int, size: int) -> Iter
 
 def _normal(generator: np.random.Generator, count: int, shape: tuple[int, ...]) -> Float64:
     return generator.standard_normal((count, *shape))
+
+
+def _uniform(generator: np.random.Generator, shape: tuple[int, ...]) -> Float64:
+    return generator.uniform(-1, 1, shape)
+
+
+def control(sampling: Control, x: FloatArray, channel_axis: int) -> Float64:
+    """Return uniform numbers in [−1, 1], drawn for each sample.
+
+    A sample's stream starts at ``random_state`` and at the sample's own numbers (in single precision,
+    channels first), so that its map depends neither on its batch nor on the model's layout and type.
+    """
+    drawn = []
+    for sample in x:
+        numbers = np.moveaxis(sample, channel_axis - 1, 0) if sample.ndim else sample
+        content = np.ascontiguousarray(numbers, dtype="<f4") + np.float32(0)  # −0 and 0 are the same
+        key = int.from_bytes(hashlib.sha256(content.tobytes()).digest(), "little")
+        draw = functools.partial(_uniform, np.random.default_rng([sampling.random_state, key]))
+        drawn.append(drawn_alike(draw, sample.shape, channel_axis))
+    return np.stack(drawn)
 
 
 def baseline(value: Value, x: FloatArray) -> FloatArray:

@@ -73,6 +73,8 @@ def select(target: Any, logits: npt.NDArray[Any]) -> Selection:
 
 def per_sample(target: Any, samples: int) -> Indices:
     """Return one class index for each sample."""
+    if isinstance(target, np.ma.MaskedArray):
+        raise TargetError("target is a masked array; expected one class index, or one for each sample")
     given = np.asarray(target)
     if given.dtype.kind not in "iu":
         raise TargetError(
@@ -109,6 +111,7 @@ def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds
     output = recording.values[recording.output]
     if selection.function is not None:
         values, gradient = backend.select(output, selection.function)
+        _check_function(_float64(backend, values), _float64(backend, gradient))
         starts = {"one": gradient, "logit": gradient * output}
         totals = {kind: _float64(backend, start).reshape(len(start), -1).sum(axis=1) for kind, start in starts.items()}
         return Seeds(starts, _float64(backend, values), totals)
@@ -120,6 +123,20 @@ def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds
     shape = tuple(output.shape)
     starts = {kind: backend.asarray(array.reshape(shape), output) for kind, array in numbers.items()}
     return Seeds(starts, logits[chosen], {kind: array[chosen] for kind, array in numbers.items()})
+
+
+def _check_function(values: npt.NDArray[np.float64], gradient: npt.NDArray[np.float64]) -> None:
+    """Refuse a target function whose values, or whose gradient, are not finite."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise TargetError(
+            f"the target function returned {values[bad[0]]} for sample {bad[0]}; it must return finite numbers"
+        )
+    bad = np.flatnonzero(~np.isfinite(gradient.reshape(len(gradient), -1)).all(axis=1))
+    if bad.size:
+        raise TargetError(
+            f"the gradient of the target function at the output is NaN or infinite, first for sample {bad[0]}"
+        )
 
 
 def _float64(backend: Backend, array: Array) -> npt.NDArray[np.float64]:

@@ -142,8 +142,8 @@ class Registry:
 
     def backend(self, name: str) -> Owned:
         """Return the backend of that name; raises UnknownNameError."""
-        if name not in self.backends:
-            raise UnknownNameError("backend", name, self.backends)
+        if not isinstance(name, str) or name not in self.backends:
+            raise UnknownNameError("backend", str(name), self.backends)
         return self.backends[name]
 
 

@@ -71,10 +71,19 @@ def _is_rule(_: object, __: attrs.Attribute[AnyRule], rule: object) -> None:
 
 @attrs.frozen
 class Entry:
-    """One line of a composite."""
+    """One line of a composite.
+
+    Parameters
+    ----------
+    where, rule
+        Which operations get which rule.
+    required
+        A model without such an operation is an error; else its plan says so where a path is asked for.
+    """
 
     where: Where = attrs.field(validator=attrs.validators.instance_of(Where))
     rule: AnyRule = attrs.field(validator=_is_rule)
+    required: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool), kw_only=True)
 
 
 def _globs(paths: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from signxai_core.specs.cells import Bound, Cell, Sign
-from signxai_core.specs.composites import Composite, Entry
+from signxai_core.specs.composites import Composite
 from signxai_core.specs.methods import MethodSpec
 from signxai_core.specs.nonlinear import AnyRule
 from signxai_core.specs.rules import FunctionRule, Rule, Share, Term
@@ -103,7 +103,7 @@ def with_bound(spec: MethodSpec, side: str, value: Value) -> MethodSpec:
 
 def _map_rules(spec: MethodSpec, change: Callable[[AnyRule], AnyRule]) -> MethodSpec:
     composite = Composite(
-        tuple(Entry(entry.where, change(entry.rule)) for entry in spec.composite.entries),
+        tuple(attrs.evolve(entry, rule=change(entry.rule)) for entry in spec.composite.entries),
         spec.composite.fold_normalisation,
     )
     input_layer = None if spec.input_layer is None else change(spec.input_layer)

@@ -103,10 +103,10 @@ class Cam:
     last_conv: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
     )
-    series: bool = False
-    guided: bool = False
-    normalise: bool = False
-    align: bool = False
+    series: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    guided: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    normalise: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    align: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
 
 @attrs.frozen(kw_only=True)

@@ -63,6 +63,8 @@ def to_value(value: Any) -> Value | Missing:
         return value
     if isinstance(value, bool):
         raise TypeError(f"expected a number or an array of numbers, got {value!r}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError("expected numbers without a mask, got a masked array; fill it first: array.filled(0)")
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"expected a number or an array of numbers, got {value!r}")

@@ -26,6 +26,7 @@ The z rule is gradient × input on a network without biases.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -215,11 +216,16 @@ def _modifier(modifier: Mix | Sign | None, sample: Array) -> Array:
     return np.where(sample >= np.broadcast_to(mu, sample.shape), 1.0, -1.0)
 
 
+def _content(sample: Array) -> int:
+    """Return a number that stands for the numbers of a sample in single precision."""
+    return int.from_bytes(hashlib.sha256((sample.astype("<f4") + np.float32(0)).tobytes()).digest(), "little")
+
+
 def _sampled(spec: MethodSpec, model: _Model, forced: Seed | None) -> _Attribution:
     sampling = spec.sampling
     if isinstance(sampling, Control):
         state = sampling.random_state
-        return lambda sample, _: np.random.default_rng(state).uniform(-1, 1, sample.shape)
+        return lambda sample, _: np.random.default_rng([state, _content(sample)]).uniform(-1, 1, sample.shape)
     attribution = _attribution(model, spec, forced)
     if isinstance(sampling, Smooth):
         smooth = sampling
