@@ -127,7 +127,9 @@ class _Reader:
         self.converter = make_converter(self._named)
 
     def read(self) -> Declared:
-        self.problems += unprintable(self.document, "")
+        for key, entries in self.document.items():  # the names of entries are checked below
+            for name, given in entries.items() if isinstance(entries, dict) else ():
+                self.problems += unprintable(given, f"{key}.{shown(name)}")
         for key in self.document:
             if key not in _TABLES:
                 self.problems.append(f"{shown(key)}: unknown table; accepted: {', '.join(_TABLES)}")
