@@ -24,8 +24,8 @@ class Conservation:
     total
         Sum of the relevance of each sample, shape ``(N,)``, float64.
     expected
-        The seed of each sample (LRP: the logit; gradient family: 1, or the logit); for Integrated
-        Gradients ``f(x) − f(baseline)``. Shape ``(N,)``, float64.
+        The seed of each sample (LRP: the logit; gradient family: 1, or the logit); the logit for a
+        gradient times the input; for Integrated Gradients ``f(x) − f(baseline)``. Shape ``(N,)``, float64.
     """
 
     total: npt.NDArray[np.float64]

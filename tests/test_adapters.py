@@ -30,9 +30,21 @@ def test_captum_style(branching):
         np.testing.assert_array_equal(found.numpy(), wanted.relevance)
     (inside,), delta = attribution.attribute((tensor,), [1, 2], return_convergence_delta=True)
     np.testing.assert_array_equal(inside.numpy(), wanted.relevance)
-    np.testing.assert_allclose(delta.numpy(), wanted.conservation.gap)
+    logits = wanted.output[[0, 1], [1, 2]]
+    np.testing.assert_allclose(delta.numpy(), logits - wanted.relevance.sum(axis=(1, 2, 3)))  # captum's sign for LRP
     best = sx.explain(model, x, "lrpsign_epsilon_0_1_mu_0_5").relevance
     np.testing.assert_array_equal(attribution.attribute(tensor).numpy(), best)
+
+
+def test_the_delta_of_integrated_gradients_has_the_other_sign(branching):
+    model, x = branching
+    wanted = sx.explain(model, x, "integrated_gradients", 1, steps=3)
+    _, delta = Attribution(model, "integrated_gradients", steps=3).attribute(
+        torch.tensor(x), 1, return_convergence_delta=True
+    )
+    with torch.no_grad():
+        explained = (model(torch.tensor(x)) - model(torch.zeros(x.shape, dtype=torch.float64)))[:, 1].numpy()
+    np.testing.assert_allclose(delta.numpy(), wanted.relevance.sum(axis=(1, 2, 3)) - explained, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("inputs", "text"), [((), "a tuple of 0: nothing"), (np.ones((1, 2)), "ndarray")])

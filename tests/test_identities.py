@@ -44,6 +44,21 @@ def test_relevance_is_conserved_without_biases(method):
     np.testing.assert_allclose(result.conservation.total, result.conservation.expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("seed", ["one", "logit"])
+def test_a_gradient_times_the_input_sums_to_the_logit_without_biases(seed):
+    model = seeded(Branching, bias=False)
+    for name in ("gradient_x_input", "input_t_gradient"):
+        result = sx.explain(model, IMAGES, name, 2, seed=seed)
+        logits = result.output[:, 2]
+        np.testing.assert_allclose(result.conservation.expected, logits if seed == "one" else logits**2, rtol=1e-12)
+        assert np.abs(result.conservation.gap).max() < 1e-9 * np.abs(logits).max()
+    smooth = sx.explain(model, IMAGES, "smoothgrad_x_input", 2, samples=2)
+    np.testing.assert_allclose(smooth.conservation.expected, smooth.output[:, 2])
+    squared = sx.explain(model, IMAGES, "gradient_x_input", lambda y: y[:, 2] ** 2, seed=seed)
+    assert np.abs(squared.conservation.gap).max() < 1e-9 * np.abs(squared.conservation.total).max()
+    np.testing.assert_array_equal(sx.explain(model, IMAGES, "gradient_x_sign", 2).conservation.expected, 1.0)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -51,7 +51,9 @@ class Attribution:
             Class, one class per sample (a list or a tensor), or ``None`` for the arg-max. captum
             has no default there and needs ``None`` for models with one output.
         return_convergence_delta
-            Return a pair: relevance, and how far each sample's sum is from what it explains.
+            Return a pair: relevance, and how far each sample's sum is from what it explains. As with
+            captum, that is what is explained minus the sum for LRP, and the sum minus what is explained for
+            other methods.
         """
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         if len(tensors) != 1 or not isinstance(tensors[0], Tensor):
@@ -62,7 +64,8 @@ class Attribution:
         relevance = torch.as_tensor(explanation.relevance).to(x.device, x.dtype)
         result = (relevance,) if isinstance(inputs, tuple) else relevance
         if return_convergence_delta:
-            return result, torch.as_tensor(explanation.conservation.gap).to(x.device, x.dtype)
+            gap = explanation.conservation.gap * (-1 if explanation.spec.family == "lrp" else 1)
+            return result, torch.as_tensor(gap).to(x.device, x.dtype)
         return result
 
 

@@ -24,6 +24,7 @@ from signxai_core.engine.stages import run_in_stages
 from signxai_core.engine.structure import Structure, analyse
 from signxai_core.engine.target import Seeds, Selection, seeds, select
 from signxai_core.engine.walk import Walk
+from signxai_core.specs.cells import Mix
 from signxai_core.specs.composites import Composite, Entry, Where
 from signxai_core.specs.fill import sliced
 from signxai_core.specs.methods import Cam, Integrate, MethodSpec, Preset, Smooth
@@ -263,7 +264,8 @@ class Run:
         if isinstance(spec.sampling, Integrate):
             origin = self.record(samplings.baseline(spec.sampling.baseline, self.x))
             return self.seeds.selected - seeds(self.backend, origin.recording, self.selection).selected
-        return self.seeds.totals[raw.seed]
+        is_times_input = spec.family == "gradient" and isinstance(spec.modifier, Mix)
+        return (self.seeds.times_output if is_times_input else self.seeds.totals)[raw.seed]
 
 
 def _sizes(recording: Recording) -> tuple[int, int]:

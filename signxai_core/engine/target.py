@@ -99,11 +99,15 @@ class Seeds:
         The explained output of every sample, float64, shape ``(N,)``.
     totals
         The sum of each sample's start, by kind of seed; float64, shape ``(N,)``.
+    times_output
+        The sum of each sample's start times the output: what a gradient times the input sums to in a
+        network without biases.
     """
 
     starts: Mapping[str, Array]
     selected: npt.NDArray[np.float64]
     totals: Mapping[str, npt.NDArray[np.float64]]
+    times_output: Mapping[str, npt.NDArray[np.float64]]
 
 
 def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds:
@@ -113,8 +117,11 @@ def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds
         values, gradient = backend.select(output, selection.function)
         _check_function(_float64(backend, values), _float64(backend, gradient))
         starts = {"one": gradient, "logit": gradient * output}
-        totals = {kind: _float64(backend, start).reshape(len(start), -1).sum(axis=1) for kind, start in starts.items()}
-        return Seeds(starts, _float64(backend, values), totals)
+        numbers = {kind: _float64(backend, start) for kind, start in starts.items()}
+        y = _float64(backend, output)
+        times_output = {kind: _summed(start * y) for kind, start in numbers.items()}
+        totals = {kind: _summed(start) for kind, start in numbers.items()}
+        return Seeds(starts, _float64(backend, values), totals, times_output)
     assert selection.indices is not None, "a selection has indices or a function"
     logits = _float64(backend, output).reshape(recording.output_shape)
     chosen = (np.arange(len(logits)), selection.indices)[: logits.ndim]
@@ -122,7 +129,12 @@ def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds
     numbers["one"][chosen], numbers["logit"][chosen] = 1.0, logits[chosen]
     shape = tuple(output.shape)
     starts = {kind: backend.asarray(array.reshape(shape), output) for kind, array in numbers.items()}
-    return Seeds(starts, logits[chosen], {kind: array[chosen] for kind, array in numbers.items()})
+    totals = {kind: array[chosen] for kind, array in numbers.items()}
+    return Seeds(starts, logits[chosen], totals, {kind: total * logits[chosen] for kind, total in totals.items()})
+
+
+def _summed(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return array.reshape(len(array), -1).sum(axis=1)
 
 
 def _check_function(values: npt.NDArray[np.float64], gradient: npt.NDArray[np.float64]) -> None:
