@@ -134,7 +134,8 @@ def seeds(backend: Backend, recording: Recording, selection: Selection) -> Seeds
 
 
 def _summed(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return array.reshape(len(array), -1).sum(axis=1)
+    sums: npt.NDArray[np.float64] = array.reshape(len(array), -1).sum(axis=1)
+    return sums
 
 
 def _check_function(values: npt.NDArray[np.float64], gradient: npt.NDArray[np.float64]) -> None:
