@@ -67,8 +67,12 @@ def run(given: argparse.Namespace) -> None:
     """Train and judge one network of one seed, and store what came out."""
     recipe, name, seed = RECIPES[given.network], given.network, given.seed
     start = time.perf_counter()
-    train, test = recipe.train(seed), recipe.test(given.tested, seed)
-    model = in_torch.train(name, train.x, train.labels, seed=seed)
+    test = recipe.test(given.tested, seed)
+    if given.trained:
+        model = in_torch.trained(name)
+    else:
+        train = recipe.train(seed)
+        model = in_torch.train(name, train.x, train.labels, seed=seed)
     check = data.check(lambda x: in_torch.predict(model, x), test)
     print(f"{name}, seed {seed}: {check}, holds: {check.holds} ({time.perf_counter() - start:.0f} s)", flush=True)
     if given.weights is not None:
@@ -84,7 +88,7 @@ def run(given: argparse.Namespace) -> None:
     judged = {f: {m: [v.tolist() for v in data.found(r, chosen)] for m, r in by.items()} for f, by in maps.items()}
     result = {
         "check": attrs.asdict(check), "judged": judged, "gaps": gaps, "covered": float(chosen.coverage.mean()),
-        "seconds": time.perf_counter() - start,
+        "seconds": time.perf_counter() - start, "trained": given.trained,
     }  # fmt: skip
     given.store.mkdir(exist_ok=True)
     (given.store / f"{name}_{seed}.json").write_text(json.dumps(result))
@@ -111,7 +115,8 @@ def table(given: argparse.Namespace) -> None:
         if not runs:
             continue
         checks = [one["check"] for one in runs]
-        print(f"### {recipe.title[0].upper()}{recipe.title[1:]} (`{name}`), {len(runs)} seeds\n")
+        kind = "the network that comes along" if all(one["trained"] for one in runs) else "a network of each seed's own"
+        print(f"### {recipe.title[0].upper()}{recipe.title[1:]} (`{name}`), {len(runs)} seeds, {kind}\n")
         least = {key: min(check[key] for check in checks) for key in ("accuracy", "changed")}
         most = {key: max(check[key] for check in checks) for key in ("changed_elsewhere", "coverage")}
         print(
@@ -144,6 +149,9 @@ def main() -> None:
     running.add_argument("--samples", type=int, default=16, help="explained")
     running.add_argument("--tested", type=int, default=120, help="for accuracy and truth")
     running.add_argument("--weights", type=Path, help="folder for the network")
+    running.add_argument(
+        "--trained", action="store_true", help="the network that comes along; the seed draws samples only"
+    )
     running.add_argument("--no-keras", action="store_true")
     running.set_defaults(work=run)
     printing = commands.add_parser("table")

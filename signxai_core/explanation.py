@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -94,7 +95,15 @@ class Explanation:
         array = np.asarray(self.relevance, dtype=dtype)
         return array.copy() if copy and array is self.relevance else array
 
-    def plot(self, x: Any = None, *, sample: int = 0, kind: str | None = None, **options: Any) -> Any:
+    def plot(
+        self,
+        x: Any = None,
+        *,
+        sample: int = 0,
+        kind: str | None = None,
+        labels: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Any:
         """Draw one sample's relevance with :mod:`signxai_core.plot` (extra ``plot``).
 
         Parameters
@@ -107,6 +116,8 @@ class Explanation:
         kind
             ``"image"``, ``"series"``, ``"ecg"``, ``"spectrogram"``, ``"bars"``: a function of
             :mod:`signxai_core.plot`; by default what the shape says, and an ECG where ``leads`` are given.
+        labels
+            Names of the classes, for the title.
         **options
             That function's (``cmap``, ``title``, ``ax``, ``reduce``, ``sampling_rate``, ``style``, ...).
 
@@ -117,7 +128,7 @@ class Explanation:
         """
         from signxai_core import plot  # noqa: PLC0415 - matplotlib is an extra
 
-        return plot.draw(self, x, sample, kind, options)
+        return plot.draw(self, x, sample, kind, labels, options)
 
     def binary(self, *, threshold: float | None = None, quantile: float | None = None) -> npt.NDArray[np.int8]:
         """Return −1, 0 or +1 for every input value: the sign of relevance where it is strong.

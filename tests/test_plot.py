@@ -298,6 +298,9 @@ def test_explanation_plots_itself(explained):
     figure, axes = explanation.plot(x, sample=1)
     assert_tidy(figure)
     assert axes.get_title() == "lrpsign_epsilon_0_1, target 2"
+    named = explanation.plot(x, labels=["cat", "dog", "horse"]).axes
+    assert named.get_title() == "lrpsign_epsilon_0_1, target 2, horse"
+    assert explanation.plot(x, labels=["cat"]).axes.get_title() == "lrpsign_epsilon_0_1, target 2"
     assert explanation.plot(x[1], sample=1, title="other", cmap="seismic").axes.get_title() == "other"
     with pytest.raises(ParameterError, match=r"there is no sample 3; the explanation has 3"):
         explanation.plot(sample=3)

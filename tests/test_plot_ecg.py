@@ -198,6 +198,8 @@ def test_limit_leaves_out_the_sharpest_peaks_and_says_so(signal):
 def test_mistakes(signal):
     with pytest.raises(InputError, match=r"the signal has 3 leads, not twelve; give their names: leads="):
         plot.ecg(signal[:3], sampling_rate=RATE)
+    with pytest.raises(InputError, match=r"drawn in millivolts, and this one reaches 1000: divide microvolts by 1000"):
+        plot.ecg(1000 * signal, sampling_rate=RATE)
     with pytest.raises(InputShapeError, match=r"2 names of leads for 3 leads"):
         plot.ecg(signal[:3], sampling_rate=RATE, leads=["I", "II"])
     with pytest.raises(InputError, match=r"the layout 3x4 needs the twelve standard leads; .* are missing. Use 12x1"):

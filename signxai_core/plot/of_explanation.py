@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +21,14 @@ KINDS = ("image", "spectrogram", "series", "ecg", "bars")
 _SHOWN = 4
 
 
-def draw(explanation: Explanation, x: Any, sample: int, kind: str | None, options: Mapping[str, Any]) -> Drawn:
+def draw(
+    explanation: Explanation,
+    x: Any,
+    sample: int,
+    kind: str | None,
+    labels: Sequence[str] | None,
+    options: Mapping[str, Any],
+) -> Drawn:
     """Draw one sample of an explanation; ``Explanation.plot`` says how."""
     relevance = explanation.relevance
     if not -len(relevance) <= sample < len(relevance):
@@ -30,7 +37,7 @@ def draw(explanation: Explanation, x: Any, sample: int, kind: str | None, option
     one = None if x is None else np.asarray(x)
     if one is not None and one.shape == relevance.shape:
         one = one[sample]
-    options = {"title": title(explanation, sample), **options}
+    options = {"title": title(explanation, sample, labels), **options}
     if kind in ("series", "ecg") and one is None:
         raise ParameterError(f"relevance of kind {kind!r} is drawn along its signal; give it: plot(x)")
     functions: Mapping[str, Callable[[], Drawn]] = MappingProxyType(
@@ -57,10 +64,13 @@ def _kind(relevance: Any, options: Mapping[str, Any]) -> str:
     return kinds[relevance.ndim]
 
 
-def title(explanation: Explanation, sample: int) -> str:
-    """Return method and target in words."""
-    target = "" if explanation.target is None else f", target {int(explanation.target[sample])}"
-    return f"{explanation.method}{target}"
+def title(explanation: Explanation, sample: int, labels: Sequence[str] | None = None) -> str:
+    """Return method and target in words, the target by its name where ``labels`` has one."""
+    if explanation.target is None:
+        return str(explanation.method)
+    target = int(explanation.target[sample])
+    name = f", {labels[target]}" if labels is not None and 0 <= target < len(labels) else ""
+    return f"{explanation.method}, target {target}{name}"
 
 
 def html(explanation: Explanation) -> str:
@@ -70,7 +80,7 @@ def html(explanation: Explanation) -> str:
         return ""
     found = []
     for sample in range(min(_SHOWN, len(relevance))):
-        figure = draw(explanation, None, sample, None, {"title": ""}).figure
+        figure = draw(explanation, None, sample, None, None, {"title": ""}).figure
         found.append(f'<img alt="relevance of sample {sample}" src="data:image/png;base64,{_png(figure)}">')
     return "".join(found)
 
