@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from signxai_core.errors import UnsupportedOperationError
-from signxai_torch import vocabulary
 
-_RANDOM = frozenset(
+#: Functions that draw, and those of PyTorch's that call one of them.
+RANDOM = frozenset(
     {"rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "bernoulli", "binomial"}
     | {"multinomial", "normal", "poisson", "uniform", "exponential", "cauchy", "log_normal", "geometric", "random"}
+    | {"gumbel_softmax", "fractional_max_pool2d", "fractional_max_pool3d", "fractional_max_pool2d_with_indices"}
+    | {"fractional_max_pool3d_with_indices"}
 )
 
 
-class Draws(TorchFunctionMode):
-    """Notes what is drawn; outermost, so that it sees what a recording runs.
+class Draws:
+    """Notes what is drawn.
 
     A module in training mode that draws is refused: two equal calls would give two maps.
 
@@ -30,20 +30,17 @@ class Draws(TorchFunctionMode):
     """
 
     def __init__(self, path: Callable[[], str]) -> None:
-        super().__init__()
         self._path = path
         self.warnings: dict[str, None] = {}
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Run one PyTorch function."""
-        name = vocabulary.facts(func).canonical
-        if name in _RANDOM:
-            self._note(name)
-        return func(*args, **(kwargs or {}))
+    def note(self, name: str) -> None:
+        """Note that a function draws, or refuse it.
 
-    def _note(self, name: str) -> None:
+        Raises
+        ------
+        UnsupportedOperationError
+            In a module in training mode.
+        """
         path = self._path()
         training = _in_training()
         if training is not None:

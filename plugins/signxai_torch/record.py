@@ -26,6 +26,7 @@ from signxai_torch.checks import check_shapes
 from signxai_torch.classify import as_read, classify
 from signxai_torch.decompose import decomposed, has_parts
 from signxai_torch.derivatives import derivative, is_direct
+from signxai_torch.draws import RANDOM, Draws
 from signxai_torch.inplace import assign, follow, rebind, run_inplace
 from signxai_torch.ledger import Ledger, Taint, memory
 from signxai_torch.masks import MASKS, Masks
@@ -47,6 +48,8 @@ class Run(TorchFunctionMode):
         The operations so far.
     ledger
         The tensors that the model holds.
+    draws
+        What the model draws at random.
     masks
         Comparisons of tensors with 0.
     scratch
@@ -62,6 +65,7 @@ class Run(TorchFunctionMode):
         self.stack: list[str] = []
         self.operations: list[Operation] = []
         self.ledger = Ledger()
+        self.draws = Draws(lambda: self.path)
         self.masks = Masks(self.ledger)
         self.scratch = Scratch()
         self._makers: dict[int, Operation] = {}
@@ -97,6 +101,8 @@ class Run(TorchFunctionMode):
         if known.is_metadata:
             return func(*args, **kwargs)
         self.last = known.canonical
+        if self.last in RANDOM:
+            self.draws.note(self.last)
         seen = tensors_of((args, kwargs))
         for tensor in seen:
             self._look(tensor)

@@ -10,7 +10,6 @@ from torch import Tensor
 from signxai_core.engine.backend import Recording
 from signxai_core.errors import InputShapeError, ModelError, OutputError, SignxaiError
 from signxai_torch.calls import exact
-from signxai_torch.draws import Draws
 from signxai_torch.record import Run
 from signxai_torch.shadow import Shadow
 
@@ -20,10 +19,9 @@ def run_model(model: Any, x: Tensor) -> Recording:
     with torch.inference_mode(False), torch.enable_grad(), exact(x):
         run = Run()
         handed = run.ledger.track(x)
-        shadow, draws = Shadow(model, run.stack), Draws(lambda: run.path)
+        shadow = Shadow(model, run.stack)
         try:
-            with draws:
-                output = _forward(shadow.model, handed, run)
+            output = _forward(shadow.model, handed, run)
             result = _output(run, output, x.shape)
         finally:
             shadow.close()
@@ -35,7 +33,7 @@ def run_model(model: Any, x: Tensor) -> Recording:
         batch=x.shape[0],
         channel_axis=1,
         rounding=_rounding(x),
-        warnings=tuple(draws.warnings),
+        warnings=tuple(run.draws.warnings),
     )
 
 
