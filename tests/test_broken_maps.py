@@ -59,12 +59,12 @@ def test_a_quotient_of_almost_nothing_is_named():
 
 
 def test_what_arises_when_the_map_is_finished():
-    """3 y² · w is 3e36, and times x it is 3e39."""
+    """The derivative is 2e36, and times x it is 2e39."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 1e10)
     x = np.full((1, 1), 1e3, np.float32)
     with pytest.raises(RelevanceError, match="they arose when the map was finished") as raised:
-        sx.explain(model, x, "gradient_x_input", lambda y: y[:, 0] ** 3)
+        sx.explain(model, x, "gradient_x_input", lambda y: (y[:, 0] / 1e13) ** 20 * 1e38)
     assert raised.value.operation == ""
 
 
