@@ -236,7 +236,7 @@ def test_pairs():
         (
             lambda: [L.SeparableConv2D(3, 2, name="s")],
             lambda: [nn.Conv2d(2, 3, 2)],
-            "layers of type SeparableConv2D are not known; known are BatchNormalization, Conv1D, ",
+            "layers of type SeparableConv2D are not known; known are BatchNormalization, Bidirectional, Conv1D, ",
         ),
         (
             lambda: [L.Conv2D(3, 2, name="c")],

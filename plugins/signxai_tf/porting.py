@@ -27,6 +27,12 @@ from signxai_tf.porting_slots import Slot
 
 FloatArray = npt.NDArray[Any]
 
+#: Layers that give on as many features as they read; versions of Keras differ in which of them there are.
+_NORMALISATIONS = tuple(
+    getattr(keras.layers, name)
+    for name in ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
+    if hasattr(keras.layers, name)
+)
 _TYPES = ("float16", "float32", "float64")
 
 
@@ -61,6 +67,8 @@ def copy_weights(
     ``model.layers``; PyTorch: that of ``named_modules()``), and have to agree in type, shape, strides,
     dilation, groups and epsilon. A bias that the source lacks becomes 0, a factor 1. The momentum of
     a batch-normalisation and PyTorch's count of batches concern training alone and stay as they are.
+    ``MultiHeadAttention`` is paired with ``nn.MultiheadAttention`` and ``Bidirectional`` with a
+    bidirectional layer as a whole where the PyTorch model has these, else part by part.
 
     Parameters
     ----------
@@ -90,8 +98,10 @@ def copy_weights(
     if to_torch == _is_keras(destination) or not _is_torch(destination if to_torch else source):
         given = f"{type(source).__name__} and {type(destination).__name__}"
         raise ModelError(f"weights are copied between a keras.Model and a torch.nn.Module, got {given}")
-    keras_layers = _keras_layers(source if to_torch else destination, dict(feature_maps or {}))
-    torch_layers = _torch_layers(destination if to_torch else source)
+    module = destination if to_torch else source
+    whole = _kept_whole(module)
+    keras_layers = _keras_layers(source if to_torch else destination, dict(feature_maps or {}), whole)
+    torch_layers = _torch_layers(module)
     matched = _matched(*((keras_layers, torch_layers) if to_torch else (torch_layers, keras_layers)), pairs)
     writes: list[Callable[[], None]] = []
     for one, two in matched:
@@ -188,9 +198,25 @@ def _is_torch(model: Any) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
+def _kept_whole(model: Any) -> tuple[type, ...]:
+    """Return the Keras layers that have one twin for all their parts in a PyTorch model."""
+    nn = sys.modules["torch"].nn
+    modules = list(model.modules())
+    found: list[type] = []
+    if any(isinstance(module, nn.MultiheadAttention) for module in modules):
+        found.append(keras.layers.MultiHeadAttention)
+    if any(getattr(module, "bidirectional", False) for module in modules):
+        found.append(keras.layers.Bidirectional)
+    return tuple(found)
+
+
 def _torch_layers(model: Any) -> list[_Named]:
+    nn = sys.modules["torch"].nn
     found = []
+    parts = {id(module.out_proj) for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
     for path, module in model.named_modules():
+        if id(module) in parts:
+            continue  # of the attention that holds it
         own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         lazy = [name for name, tensor in own if type(tensor).__name__.startswith("Uninitialized")]
         if lazy:
@@ -200,17 +226,17 @@ def _torch_layers(model: Any) -> list[_Named]:
     return found
 
 
-def _keras_layers(model: Any, feature_maps: dict[str, Sequence[int]]) -> list[_Named]:
+def _keras_layers(model: Any, feature_maps: dict[str, Sequence[int]], whole: tuple[type, ...]) -> list[_Named]:
     """Return the layers with weights, and the order of features that arrive flattened."""
     if not model.built:
         raise ModelError(f"the model {model.name!r} has no weights yet: call it once on an example")
     found: list[_Named] = []
     order: npt.NDArray[np.intp] | None = None
     flatten, previous = None, None
-    for path, layer in _walk(model, "", set()):
+    for path, layer in _walk(model, "", set(), whole):
         if isinstance(layer, keras.layers.Flatten):
             flatten = layer
-        elif _own_weights(layer):
+        elif _own_weights(layer) or isinstance(layer, whole):
             check_channels(path, layer, found[-1].layer if found else None, feature_maps)
             if path in feature_maps or flatten is not None or width(layer) not in (None, previous):
                 order = features(path, layer, flatten, previous, feature_maps.pop(path, None))
@@ -222,14 +248,14 @@ def _keras_layers(model: Any, feature_maps: dict[str, Sequence[int]]) -> list[_N
     return found
 
 
-def _walk(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _walk(layer: Any, path: str, seen: set[int], whole: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     """Yield all layers in the order of their definition, each once."""
     if id(layer) in seen:
         return
     seen.add(id(layer))
     yield path, layer
-    for inner in private.sublayers(layer):
-        yield from _walk(inner, f"{path}.{inner.name}" if path else inner.name, seen)
+    for inner in () if isinstance(layer, whole) else private.sublayers(layer):
+        yield from _walk(inner, f"{path}.{inner.name}" if path else inner.name, seen, whole)
 
 
 def _own_weights(layer: Any) -> list[Any]:
@@ -239,6 +265,6 @@ def _own_weights(layer: Any) -> list[Any]:
 
 def _outputs(layer: Any, previous: int | None) -> int | None:
     """Return how many channels or features a layer gives on."""
-    if isinstance(layer, keras.layers.BatchNormalization | keras.layers.LayerNormalization):
+    if isinstance(layer, _NORMALISATIONS):
         return width(layer) or previous
     return next((getattr(layer, name) for name in ("units", "filters", "output_dim") if hasattr(layer, name)), None)

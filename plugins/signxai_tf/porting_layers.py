@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.errors import ModelError
-from signxai_tf.porting_recurrent import lstm
+from signxai_tf.porting_products import attention, einsum_dense
+from signxai_tf.porting_recurrent import recurrent
 from signxai_tf.porting_slots import Slot
 
 FloatArray = npt.NDArray[Any]
@@ -37,7 +38,7 @@ def slots(layer: Any, module: Any, order: Order) -> list[Slot]:
     for kinds, twins, read in _TABLE:
         if isinstance(layer, kinds):
             nn = sys.modules["torch"].nn
-            expected = tuple(getattr(nn, name) for name in twins)
+            expected = tuple(getattr(nn, name) for name in twins if hasattr(nn, name))
             if not isinstance(module, expected):
                 raise ModelError(f"the twin of a {type(layer).__name__} is a torch.nn.{twins[0]}")
             _same(layer, module)
@@ -144,8 +145,28 @@ def _batch_norm(layer: Any, module: Any, order: Order) -> Iterator[Slot]:
     yield _vector("variance", layer.moving_variance, module.running_var, 1.0, order)
 
 
-def _lstm(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
-    yield from lstm(layer, module)
+def _recurrent(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
+    yield from recurrent(layer, module)
+
+
+def _einsum_dense(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
+    yield from einsum_dense(layer, module)
+
+
+def _attention(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
+    yield from attention(layer, module)
+
+
+def _group_norm(layer: Any, module: Any, order: Order) -> Iterator[Slot]:
+    channels = module.num_channels if hasattr(module, "num_channels") else module.num_features
+    groups = getattr(module, "num_groups", channels)
+    if (channels if layer.groups == -1 else layer.groups) != groups:
+        raise ModelError(f"their groups differ: {layer.groups} in Keras, {groups} in PyTorch")
+    yield from _normalisation(layer, module, order)
+
+
+def _rms_norm(layer: Any, module: Any, order: Order) -> Iterator[Slot]:
+    yield _vector("scale", layer.scale, module.weight, 1.0, order)
 
 
 def _embedding(layer: Any, module: Any, _: Order) -> Iterator[Slot]:
@@ -167,7 +188,11 @@ _TABLE: tuple[tuple[tuple[type, ...], tuple[str, ...], _Read], ...] = (
     ((_K.BatchNormalization,), ("BatchNorm2d", "BatchNorm1d", "BatchNorm3d"), _batch_norm),
     ((_K.LayerNormalization,), ("LayerNorm",), _normalisation),
     ((_K.Embedding,), ("Embedding",), _embedding),
-    ((_K.LSTMCell,), ("LSTM",), _lstm),
+    ((_K.LSTMCell, _K.GRUCell, _K.SimpleRNNCell, _K.Bidirectional), ("LSTM", "GRU", "RNN"), _recurrent),
+    ((_K.GroupNormalization,), ("GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), _group_norm),
+    ((_K.EinsumDense,), ("Linear",), _einsum_dense),
+    ((_K.MultiHeadAttention,), ("MultiheadAttention",), _attention),
+    *((((_K.RMSNormalization,), ("RMSNorm",), _rms_norm),) if hasattr(_K, "RMSNormalization") else ()),
 )
 
 
