@@ -74,9 +74,7 @@ def attention(layer: Any, module: Any) -> Iterator[Slot]:
             keras=kernel,
             torch=weights[place],
             to_torch=functools.partial(_rows, kernels if joined else [kernel], size),
-            to_keras=lambda weight, place=place, shape=shape: (
-                weight[place * size : (place + 1) * size] if joined else weight
-            ).T.reshape(shape),
+            to_keras=functools.partial(_kernel, shape, slice(place * size, (place + 1) * size) if joined else None),
         )
     for place, (name, bias) in enumerate(zip(("query", "key", "value"), biases, strict=True)):
         shape = () if bias is None else tuple(bias.shape)
