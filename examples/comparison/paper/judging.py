@@ -101,10 +101,10 @@ def judge(folder: Path, setting: networks.Setting, seed: int, data: digits.Digit
 
 
 def measure(
-    predict: Any, x: npt.NDArray[Any], maps: Sequence[npt.NDArray[Any]], axis: int = 1
+    predict: Any, x: npt.NDArray[Any], maps: Sequence[npt.NDArray[Any]], axis: int = 1, batch_size: int = _BATCH
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the curves, areas, correlations and histograms of several methods' maps."""
-    curves = [metrics.morf(predict, x, relevance, channel_axis=axis, batch_size=_BATCH) for relevance in maps]
+    curves = [metrics.morf(predict, x, relevance, channel_axis=axis, batch_size=batch_size) for relevance in maps]
     return {
         "curves": np.stack([curve.values for curve in curves]).astype(np.float32),
         "share": curves[0].share,
