@@ -13,6 +13,7 @@ from signxai_tf.dropout import without_dropout
 from signxai_tf.layer_groups import Origin
 from signxai_tf.operations import plain_attributes, signature
 from signxai_tf.vocabulary import ASSIGNMENTS, RANDOM
+from signxai_tf.wide import is_narrow, wide, widened
 
 Reference = tuple[str, int]
 
@@ -70,11 +71,14 @@ class Graph:
         Without dropout.
     is_random
         Whether the model draws random numbers, for dropout too.
+    is_narrow
+        Whether the model computes in a half type; the graph does so in float32.
     """
 
     main: Body
     functions: Mapping[str, Body]
     is_random: bool = False
+    is_narrow: bool = False
 
     @functools.cached_property
     def operations(self) -> frozenset[str]:
@@ -111,7 +115,7 @@ def read(definition: Any, arguments: Iterable[str], results: Iterable[str], plac
         wanted = [function.ret[result.name] for result in function.signature.output_arg]
         functions[function.signature.name] = _body(function.node_def, names, wanted, {}, changing)
     main = _body(definition.node, tuple(arguments), list(results), places, changing)
-    return Graph(main, functions, is_random)
+    return Graph(main, functions, is_random, any(map(is_narrow, nodes)))
 
 
 def _changing(functions: Iterable[Any]) -> frozenset[str]:
@@ -202,13 +206,13 @@ def _length(definition: Any, attribute: str) -> int:
 
 def _node(by_name: Mapping[str, Any], name: str, arguments: tuple[str, ...], places: Mapping[str, Origin]) -> Node:
     definition = by_name[name]
-    constant = private.make_tensor(definition.attr["value"].tensor) if definition.op == "Const" else None
+    constant = wide(private.make_tensor(definition.attr["value"].tensor)) if definition.op == "Const" else None
     functions = {key: _functions(value) for key, value in definition.attr.items() if _functions(value)}
     return Node(
         name=name,
         op=definition.op,
         inputs=tuple(_reference(by_name, text, arguments) for text in definition.input if not text.startswith("^")),
-        attributes=plain_attributes(definition.attr) if constant is None else {},
+        attributes=widened(definition.op, plain_attributes(definition.attr)) if constant is None else {},
         functions=functions,
         origin=places.get(name),
         constant=constant,

@@ -21,6 +21,7 @@ from signxai_tf.layer_groups import Origin
 from signxai_tf.layers import scope_path
 from signxai_tf.values import FREE, TAINTED, TRACKED, NotCompilableError, Step, Value
 from signxai_tf.vocabulary import ALIAS, CONSTANT, DETACHED
+from signxai_tf.wide import wide
 
 #: Types of what refers to a state.
 _HANDLES = frozenset({tf.resource, tf.variant})
@@ -94,7 +95,7 @@ class Interpreter:
         step = Step(op, attributes, arguments, origin=origin)
         state = FREE if op in CONSTANT else max((value.state for value in inputs), default=FREE)
         if state == FREE or op in CONSTANT:
-            results = [_settled(result) for result in results]
+            results = [_settled(wide(result)) for result in results]
             owner = next((value.owner for value in inputs if value.owner is not None), None)
             step.outputs = tuple(Value(r, FREE, step, i, owner) for i, r in enumerate(results))
             return step.outputs

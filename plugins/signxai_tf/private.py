@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from tensorflow.core.framework import types_pb2
 from tensorflow.python.framework import op_def_registry
 
 #: TensorFlow, Keras and Python that were tried together.
@@ -33,6 +34,12 @@ _FIRST_CALL = ("_saved_model_inputs_spec", "_saved_model_arg_spec")
 def op_def(name: str) -> Any:
     """Return the definition of an operation: names of its inputs, outputs and attributes."""
     return op_def_registry.get(name)
+
+
+def takes_resource(name: str) -> bool:
+    """Return whether an operation takes a handle, of a variable for example."""
+    definition = op_def(name)
+    return definition is not None and any(arg.type == types_pb2.DT_RESOURCE for arg in definition.input_arg)
 
 
 def running_calls() -> list[tuple[Any, Any]]:

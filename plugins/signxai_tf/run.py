@@ -17,6 +17,7 @@ from signxai_tf.interpret import Interpreter
 from signxai_tf.trace import Trace, trace
 from signxai_tf.traits import Net, Unit
 from signxai_tf.values import TRACKED, Value
+from signxai_tf.wide import wide
 
 _TRAITS = (
     "kind",
@@ -43,7 +44,7 @@ def run_model(model: Any, x: Any) -> Recording:
     traced = _traced(model, x)
     interpreter = Interpreter(traced.graph)
     try:
-        return _record(traced, interpreter, x)
+        return _record(traced, interpreter, wide(x))
     except SignxaiError:
         raise
     except Exception as error:
@@ -54,11 +55,11 @@ def run_model(model: Any, x: Any) -> Recording:
 def run_compiled(model: Any, x: Any, purpose: Hashable) -> Recording:
     """Return the recording of a compiled run; that of :func:`run_model` where there is none or it fails."""
     traced = _traced(model, x)
-    compiled = traced.compiled(x, lambda start: _record(traced, Interpreter(traced.graph), start))
+    compiled = traced.compiled(wide(x), lambda start: _record(traced, Interpreter(traced.graph), start))
     if compiled is None:
         return run_model(model, x)
     try:
-        return compiled.record(x, purpose, lambda: run_model(model, x))
+        return compiled.record(wide(x), purpose, lambda: run_model(model, x))
     except tf.errors.OpError:
         return run_model(model, x)  # says which operation failed
 

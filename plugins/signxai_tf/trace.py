@@ -28,6 +28,7 @@ from signxai_tf.graph import Graph, read
 from signxai_tf.training import Watch, warnings
 from signxai_tf.values import NotCompilableError
 from signxai_tf.verify import difference
+from signxai_tf.wide import wide
 
 #: Models of smaller size are run operation by operation.
 WORTH_COMPILING = 2**14
@@ -212,7 +213,7 @@ def _traced(model: Any, call: Callable[[Any], Any], spec: tf.TensorSpec) -> Trac
     watch.check(found_graph)
     return Trace(
         graph=found_graph,
-        captured=tuple(outer for outer, _ in captured),
+        captured=tuple(wide(outer) for outer, _ in captured),
         owners={place: handles[id(outer)] for place, (outer, _) in enumerate(captured) if id(outer) in handles},
         structure=found[-1],
         warnings=tuple(warnings(found_graph)),

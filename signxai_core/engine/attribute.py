@@ -184,7 +184,7 @@ def _total_steps(run: Run, by_sampling: Mapping[Sampling | None, Iterable[Raw]])
 
 @np.errstate(invalid="ignore", over="ignore")  # a map with such numbers is an error
 def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArray) -> FloatArray:
-    """Apply statistic and modifier; return an array of its own in the input's type."""
+    """Apply statistic and modifier; return an array of its own in the input's type, at least float32."""
     if isinstance(value, samplings.Moments):
         relevance: FloatArray = value.result(spec.sampling.statistic if isinstance(spec.sampling, Smooth) else "mean")
     else:
@@ -195,7 +195,7 @@ def _finish(value: FloatArray | samplings.Moments, spec: MethodSpec, x: FloatArr
         relevance = relevance * (spec.modifier.positive * np.maximum(x, 0) + spec.modifier.negative * np.minimum(x, 0))
     elif isinstance(spec.modifier, Sign):
         relevance = relevance * np.where(x >= threshold(spec.modifier, x), 1, -1)
-    return np.array(relevance, dtype=x.dtype)
+    return np.array(relevance, dtype=np.result_type(x.dtype, np.float32))
 
 
 def make_result(run: Run, label: str, spec: MethodSpec, relevance: FloatArray, raw: Raw) -> Result:
