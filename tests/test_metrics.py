@@ -124,6 +124,18 @@ def test_morf_against_loops(last, batch_size):
         np.testing.assert_allclose(metrics.aoc(found)[index], aoc, rtol=0, atol=1e-10)
 
 
+def test_the_class_followed_is_that_of_the_start():
+    x = np.array([[[[0.0, 1.0]]]])
+
+    def brightness(batch):
+        total = batch.sum(axis=(1, 2, 3))
+        return np.stack([total, 1 - total], axis=1)
+
+    found = metrics.morf(brightness, x, x, channel_axis=1, replacement=0.0)
+    assert found.target.tolist() == [0]  # at the end, the other class is larger
+    assert found.values.tolist() == [[1.0, 0.0, 0.0]]
+
+
 def test_lerf_and_a_replacement_of_ones_own_against_loops():
     blank = RANDOM.normal(size=(2, 5, 4))
     found = metrics.lerf(predict, IMAGES, MAPS, channel_axis=1, target=[0, 1, 2], replacement=blank)
@@ -218,6 +230,18 @@ def test_insertion_and_deletion_against_loops():
     # The class that insertion follows is that of the sample, not of the baseline.
     found = metrics.insertion(predict, IMAGES, MAPS, regions, channel_axis=1)
     assert found.target.tolist() == predict(IMAGES).argmax(axis=1).tolist()
+
+
+def test_regions_go_by_their_mean_relevance():
+    x = np.array([[[1.0, 1.0, 1.0, 5.0]]])  # three steps of relevance 2 against one of 3
+    maps = np.array([[[2.0, 2.0, 2.0, 3.0]]])
+
+    def total(batch):
+        return batch.sum(axis=(1, 2))[:, None]
+
+    found = metrics.deletion(total, x, maps, np.array([0, 0, 0, 1]), channel_axis=1)
+    assert found.values.tolist() == [[8.0, 3.0, 0.0]]
+    assert found.removed.tolist() == [0, 1, 4]
 
 
 def test_regions_of_several_sizes_share_one_axis():
