@@ -161,3 +161,23 @@ def test_what_draws_at_inference_says_so():
     found = sx.explain(model, X, "gradient", 1)
     assert len(found.warnings) == 1
     assert "random numbers (RandomStandardNormal in 'sampling')" in found.warnings[0]
+
+
+def test_custom_gradients_are_named():
+    """A straight-through network has the derivative 0 wherever it rounds."""
+
+    @tf.custom_gradient
+    def straight_through(x):
+        return tf.round(x) + 0 * x, lambda upstream: upstream
+
+    class Rounding(keras.layers.Layer):
+        def call(self, x):
+            return straight_through(x)
+
+    model = layered(Rounding(dtype="float64", name="rounding"))
+    for given in (model, lambda x: model(x)):  # noqa: PLW0108 - a function around it
+        found = sx.explain(given, X, "gradient", 1, backend="tensorflow")
+        assert len(found.warnings) == 1
+        assert "'rounding' has a gradient of its own (tf.custom_gradient), which is not followed" in found.warnings[0]
+        assert found.warnings[0] in str(found.plan)
+    assert not sx.explain(layered(), X, "gradient", 1).warnings

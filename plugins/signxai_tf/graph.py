@@ -73,12 +73,15 @@ class Graph:
         Whether the model draws random numbers, for dropout too.
     is_narrow
         Whether the model computes in a half type; the graph does so in float32.
+    custom_gradients
+        Layers, or else name scopes, of functions that have a gradient of their own.
     """
 
     main: Body
     functions: Mapping[str, Body]
     is_random: bool = False
     is_narrow: bool = False
+    custom_gradients: tuple[str, ...] = ()
 
     @functools.cached_property
     def operations(self) -> frozenset[str]:
@@ -115,7 +118,14 @@ def read(definition: Any, arguments: Iterable[str], results: Iterable[str], plac
         wanted = [function.ret[result.name] for result in function.signature.output_arg]
         functions[function.signature.name] = _body(function.node_def, names, wanted, {}, changing)
     main = _body(definition.node, tuple(arguments), list(results), places, changing)
-    return Graph(main, functions, is_random, any(map(is_narrow, nodes)))
+    own = [node.name for node in nodes if "_gradient_op_type" in node.attr and node.op == "IdentityN"]
+    where = tuple(dict.fromkeys(_place(places.get(name), name) for name in own))
+    return Graph(main, functions, is_random, any(map(is_narrow, nodes)), where)
+
+
+def _place(origin: Origin | None, name: str) -> str:
+    """Return the layer that made a node, or else its name scope."""
+    return getattr(origin, "path", "") or name.rpartition("/")[0] or name
 
 
 def _changing(functions: Iterable[Any]) -> frozenset[str]:

@@ -59,6 +59,11 @@ def warnings(graph: Graph) -> Iterator[str]:
     nodes = (node for body in (graph.main, *graph.functions.values()) for node in body.nodes)
     for place in dict.fromkeys(_where(node) for node in nodes if node.op in RANDOM):
         yield f"the model draws random numbers ({place}): the map is that of one draw"
+    for place in graph.custom_gradients:
+        yield (
+            f"a function in {place!r} has a gradient of its own (tf.custom_gradient), which is not followed: "
+            "derivatives are those of the operations that it runs"
+        )
 
 
 def _where(node: Node) -> str:
