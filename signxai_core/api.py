@@ -26,8 +26,8 @@ from signxai_core.engine.attribute import make_plan
 from signxai_core.engine.executor import Executor, executed_plan, recorder
 from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Run, raw_of
-from signxai_core.errors import ParameterError
-from signxai_core.explanation import Explanation
+from signxai_core.errors import ParameterError, SignxaiError
+from signxai_core.explanation import Explanation, Explanations
 from signxai_core.registry import Declared, declare, registry, registry_without
 from signxai_core.specs import TEXTBOOK, MethodSpec
 
@@ -243,18 +243,28 @@ def explain_many(  # noqa: PLR0913 - as explain
     progress: Progress = False,
     batch_size: int | None = None,
     max_memory: int | None = None,
+    errors: str = "raise",
     **parameters: Any,
-) -> dict[str, Explanation]:
+) -> Explanations:
     """Explain with several methods at once: one forward pass, shared trunks.
 
     Parameters are those of :func:`explain`. A parameter goes to every method that has it and whose
     name does not state it; one that no method takes is an error.
 
+    Parameters
+    ----------
+    errors
+        ``"raise"``: a method that cannot be carried out ends the call. ``"collect"``: the others are
+        carried out without it. What is wrong with model, input, target or a name always ends the call.
+
     Returns
     -------
-    dict
-        Explanations by the names given (canonical names for specifications), in their order.
+    Explanations
+        A dictionary: explanations by the names given (canonical names for specifications), in their
+        order. Its ``errors`` holds the exceptions of methods that were left out, by name.
     """
+    if errors not in ("raise", "collect"):
+        raise ParameterError(f"errors must be 'raise' or 'collect', got {errors!r}")
     if isinstance(methods, (str, MethodSpec)) or not isinstance(methods, Iterable):
         raise ParameterError(f"methods must be several names, got one: {methods!r}; use explain for one method")
     found = registry()
@@ -262,10 +272,17 @@ def explain_many(  # noqa: PLR0913 - as explain
     specs = [(given, spec_of(given, chosen, found)) for given in methods]
     if not specs:
         raise ParameterError("methods is empty; give at least one name")
-    return explain_specs(
+    failures: dict[str, SignxaiError] = {}
+    labelled = labelled_specs(
+        [(label_of(given, spec, found), spec) for given, spec in specs],
+        parameters,
+        found,
+        failures if errors == "collect" else None,
+    )
+    explanations = explain_specs(
         model,
         x,
-        labelled_specs([(label_of(given, spec, found), spec) for given, spec in specs], parameters, found),
+        labelled,
         target,
         backend=backend,
         seed=seed,
@@ -274,7 +291,10 @@ def explain_many(  # noqa: PLR0913 - as explain
         batch_size=batch_size,
         max_memory=max_memory,
         found=found,
+        collect=labelled if errors == "collect" else (),
     )
+    explanations.errors.update(failures)
+    return explanations
 
 
 __all__ = [

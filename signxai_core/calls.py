@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,15 @@ from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.executor import Executor, execute, recorder
 from signxai_core.engine.roles import REVISION
-from signxai_core.errors import BackendError, InputTypeError, ParameterError, PluginError, UnknownNameError
-from signxai_core.explanation import Conservation, Explanation
+from signxai_core.errors import (
+    BackendError,
+    InputTypeError,
+    ParameterError,
+    PluginError,
+    SignxaiError,
+    UnknownNameError,
+)
+from signxai_core.explanation import Conservation, Explanation, Explanations
 from signxai_core.registry import Owned, Registry
 from signxai_core.specs import CONVENTIONS, TEXTBOOK, Convention, MethodSpec
 
@@ -40,9 +47,14 @@ def check_common(specs: Iterable[tuple[Any, MethodSpec]], parameters: Mapping[st
 
 
 def labelled_specs(
-    given: Iterable[tuple[str, MethodSpec]], parameters: Mapping[str, Any], found: Registry
+    given: Iterable[tuple[str, MethodSpec]],
+    parameters: Mapping[str, Any],
+    found: Registry,
+    errors: dict[str, SignxaiError] | None = None,
 ) -> dict[str, MethodSpec]:
     """Return methods by label, in their order, each with those parameters that it takes.
+
+    Errors of single methods go into ``errors``, where that is given.
 
     Raises
     ------
@@ -53,7 +65,13 @@ def labelled_specs(
     check_common(specs, parameters, found)
     labelled: dict[str, MethodSpec] = {}
     for name, spec in specs:
-        full = grammar.configure(spec, taken(spec, parameters, found), found, name)
+        try:
+            full = grammar.configure(spec, taken(spec, parameters, found), found, name)
+        except SignxaiError as error:
+            if errors is None:
+                raise
+            errors[name] = error
+            continue
         label = name
         if labelled.get(label, full) != full:  # methods without a name share one description
             label = f"{label} #{len(labelled) + 1}"
@@ -79,11 +97,12 @@ def explain_specs(  # noqa: PLR0913 - what explain takes
     batch_size: int | None,
     max_memory: int | None,
     found: Registry,
-) -> dict[str, Explanation]:
-    """Explain with methods whose parameters are filled in."""
+    collect: Collection[str] = (),
+) -> Explanations:
+    """Explain with methods whose parameters are filled in; errors of those in ``collect`` do not end the call."""
     engine = backend_for(model, backend, found)
     array = prepared(engine, model, x)
-    options: dict[str, Any] = {"seed": check_seed(seed), "strict": check_strict(strict)}
+    options: dict[str, Any] = {"seed": check_seed(seed), "strict": check_strict(strict), "collect": collect}
     if isinstance(engine, Executor) and max_memory is not None:
         raise ParameterError(f"the backend {engine.name!r} walks by itself and keeps no bound: leave max_memory out")
     if max_memory is not None:
@@ -96,7 +115,10 @@ def explain_specs(  # noqa: PLR0913 - what explain takes
     size = None if batch_size is None else _positive("batch_size", batch_size)
     with _reporter(progress) as report:
         outcome = in_parts(compute, array, specs, target, size, report)
-    return {label: _explanation(label, spec, outcome, engine, found) for label, spec in specs.items()}
+    made = {label: _explanation(label, specs[label], outcome, engine, found) for label in outcome.results}
+    explanations = Explanations(made)
+    explanations.errors.update(outcome.failures)
+    return explanations
 
 
 def _explanation(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -10,10 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai_core.engine.plan import Plan
-from signxai_core.errors import ParameterError
+from signxai_core.errors import ParameterError, SignxaiError
 from signxai_core.specs.methods import MethodSpec
 
 FloatArray = npt.NDArray[Any]
+
+
+class Explanations(dict[str, "Explanation"]):
+    """Explanations by name, and the errors of methods that could not be carried out.
+
+    Attributes
+    ----------
+    errors
+        By name; empty unless errors were to be collected.
+    """
+
+    def __init__(self, found: Mapping[str, Explanation] = MappingProxyType({})) -> None:
+        super().__init__(found)
+        self.errors: dict[str, SignxaiError] = {}
 
 
 @attrs.frozen(eq=False)

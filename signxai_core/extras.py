@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from signxai_core.errors import SignxaiError
 
@@ -56,3 +58,13 @@ def is_older(version: str, than: tuple[int, ...]) -> bool:
     """
     numbers = re.match(r"\d+(\.\d+)*", version)
     return numbers is None or tuple(int(part) for part in numbers[0].split(".")) < than
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a file, also where no file could have such a name."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names that are too long
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder, also where no folder could have such a name."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above

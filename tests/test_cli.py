@@ -161,13 +161,13 @@ def test_wrong_usage_is_status_2(monkeypatch, capsys):
 
 def test_unexpected_exceptions_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["signxai", "methods"])
-    monkeypatch.setattr(application, "matching", lambda _: 1 / 0)
+    monkeypatch.setattr(application, "matching", lambda _, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main()
 
 
 def test_warnings_of_the_library_are_plain(monkeypatch, capsys):
-    def warn(_):
+    def warn(_, **__):
         application.warnings.warn("mind the gap", sx.errors.SignxaiWarning, stacklevel=1)
         return ["a"]
 

@@ -96,7 +96,7 @@ def test_file_names_that_are_no_text(place, tmp_path):
 
 
 def test_control_characters_in_errors_and_warnings(monkeypatch, capsys):
-    def broken(_):
+    def broken(_, **__):
         application.warnings.warn(f"mind {ESCAPE}", InputWarning, stacklevel=1)
         raise InputError(f"no {ESCAPE}")
 

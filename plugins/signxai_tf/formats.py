@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import MappingProxyType
 
+from signxai_core.extras import is_file
+
 #: In words, for errors.
 TAKES = "a .keras file, the folder of a SavedModel, or keras.applications:NAME"
 #: Where models of this backend usually have their channels.
@@ -40,7 +42,7 @@ _TRAINED = MappingProxyType(
 
 def takes(text: str) -> bool:
     """Return whether the text names a model that :func:`signxai_tf.loading.load_model` loads."""
-    return text.startswith(APPLICATIONS) or text.lower().endswith(SUFFIX) or (Path(text) / GRAPH).is_file()
+    return text.startswith(APPLICATIONS) or text.lower().endswith(SUFFIX) or is_file(Path(text) / GRAPH)
 
 
 def preprocess(text: str) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from signxai_core.errors import FileError, ModelError, nearest_names
-from signxai_core.extras import is_older
+from signxai_core.extras import is_file, is_older
 from signxai_tf import formats
 
 _WEIGHTS = (".weights.h5", ".h5", ".keras")
@@ -73,7 +73,7 @@ def load_weights(model: Any, path: Path) -> None:
         raise ModelError(f"weights can be loaded into a keras.Model, not into a {type(model).__name__}")
     if not model.built:
         raise ModelError(f"the model {model.name!r} has no weights yet: call it once on an example in its callable")
-    if not path.is_file():
+    if not is_file(path):
         raise FileError(f"the weights {path} are not a file")
     if path.suffix.lower() == formats.SUFFIX and is_older(keras.__version__, _SAFE):
         raise FileError(
@@ -91,7 +91,7 @@ def load_weights(model: Any, path: Path) -> None:
 
 
 def _keras_file(path: Path) -> Any:
-    if not path.is_file():
+    if not is_file(path):
         raise FileError(f"the model {path} is not a file")
     if is_older(keras.__version__, _SAFE):
         raise FileError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from signxai_core.cli.printing import say
 from signxai_core.cli.progress import bar
 from signxai_core.cli.store import Store
 from signxai_core.engine.executor import Executor
-from signxai_core.errors import ModelError
-from signxai_core.explanation import Conservation, Explanation
+from signxai_core.errors import ModelError, PlanError
+from signxai_core.explanation import Conservation, Explanation, Explanations
 from signxai_core.registry import registry
 from signxai_core.specs import Composite, Control, MethodSpec
 from signxai_core.specs.fill import sliced
@@ -60,6 +60,8 @@ class Work:
         ``backend``, ``seed``, ``strict`` and ``max_memory``.
     size
         Samples of a batch.
+    collect
+        Names of methods that are left out where they cannot be carried out.
     """
 
     model: Any
@@ -68,19 +70,27 @@ class Work:
     target: npt.NDArray[np.int64] | None
     arguments: Mapping[str, Any]
     size: int
+    collect: frozenset[str] = frozenset()
 
     def rows(self) -> list[slice]:
         """Return the samples of every batch."""
         return [slice(start, start + self.size) for start in range(0, max(len(self.x), 1), self.size)]
 
-    def explain(self, rows: slice, specs: Mapping[str, MethodSpec], progress: calls.Progress) -> dict[str, Explanation]:
+    def explain(self, rows: slice, specs: Mapping[str, MethodSpec], progress: calls.Progress) -> Explanations:
         """Explain one batch."""
         target = None if self.target is None else self.target[rows]
         chosen = {name: sliced(spec, rows, self.x.shape) for name, spec in specs.items()}
         return calls.explain_specs(
-            self.model, self.x[rows], chosen, target, progress=progress, batch_size=None, found=registry(),
+            self.model,
+            self.x[rows],
+            chosen,
+            target,
+            progress=progress,
+            batch_size=None,
+            found=registry(),
+            collect=self.collect,
             **self.arguments,
-        )  # fmt: skip
+        )
 
 
 def compute(work: Work, store: Store, err: Console) -> None:
@@ -89,17 +99,33 @@ def compute(work: Work, store: Store, err: Console) -> None:
     if done:
         say(err, f"going on with the run in {store.folder}: {len(done)} of {len(rows)} batches are there")
         _check_model(work, store, done[-1])
+    failed = _failed(work, store, done)
     with bar(err, "explaining") as progress:
         for number in range(len(rows)):
             if number in done:
                 continue
+            specs = {name: spec for name, spec in work.specs.items() if name not in failed}
 
             def report(steps: int, total: int, *, before: int = number) -> None:
                 assert callable(progress), "asked for only where there is a bar"
                 progress(before * total + steps, len(rows) * total)
 
-            explanations = work.explain(rows[number], work.specs, report if callable(progress) else False)
-            _write(store.part(number), explanations)
+            explanations = work.explain(rows[number], specs, report if callable(progress) else False)
+            failed |= {name: " ".join(str(error).split()) for name, error in explanations.errors.items()}
+            if not explanations:
+                reasons = "".join(f"\n  {name}: {text}" for name, text in failed.items())
+                raise PlanError(f"no method could be carried out:{reasons}")
+            _write(store.part(number), explanations, failed)
+
+
+def _failed(work: Work, store: Store, done: Sequence[int]) -> dict[str, str]:
+    """Return the methods that batches have left out, and why."""
+    found: dict[str, str] = {}
+    for number in done:
+        part = _read(store.part(number), work)
+        assert part is not None, "it was read before"
+        found |= json.loads(str(part["metadata"]))["failed"]
+    return found
 
 
 def finished(work: Work, store: Store, err: Console) -> list[int]:
@@ -115,8 +141,8 @@ def finished(work: Work, store: Store, err: Console) -> list[int]:
     return found
 
 
-def joined(work: Work, store: Store) -> tuple[dict[str, Finished], list[str]]:
-    """Return the explanations of all batches together, and the warnings."""
+def joined(work: Work, store: Store) -> tuple[dict[str, Finished], list[str], dict[str, str]]:
+    """Return the explanations of all batches together, the warnings, and what was left out and why."""
     parts = [_read(store.part(number), work) for number in range(len(work.rows()))]
     whole = [part for part in parts if part is not None]
     assert len(whole) == len(parts), "every batch is there"
@@ -125,6 +151,7 @@ def joined(work: Work, store: Store) -> tuple[dict[str, Finished], list[str]]:
     def together(key: str) -> Array:
         return np.concatenate([part[key] for part in whole])
 
+    failed = {name: text for entry in noted for name, text in entry["failed"].items()}
     target = together("targets") if "targets" in whole[0] else None
     output = together("outputs")
     explanations = {
@@ -138,11 +165,12 @@ def joined(work: Work, store: Store) -> tuple[dict[str, Finished], list[str]]:
             conservation=Conservation(together(f"totals/{name}"), together(f"expected/{name}")),
         )
         for name, spec in work.specs.items()
+        if name not in failed
     }
-    return explanations, list(dict.fromkeys(text for entry in noted for text in entry["warnings"]))
+    return explanations, list(dict.fromkeys(text for entry in noted for text in entry["warnings"])), failed
 
 
-def _write(path: Path, explanations: Mapping[str, Explanation]) -> None:
+def _write(path: Path, explanations: Mapping[str, Explanation], failed: Mapping[str, str]) -> None:
     first = next(iter(explanations.values()))
     warnings = list(dict.fromkeys(text for e in explanations.values() for text in e.warnings))
     arrays: dict[str, Any] = {"outputs": first.output}
@@ -151,7 +179,7 @@ def _write(path: Path, explanations: Mapping[str, Explanation]) -> None:
     for name, e in explanations.items():
         arrays |= {f"maps/{name}": e.relevance, f"totals/{name}": e.conservation.total}
         arrays[f"expected/{name}"] = e.conservation.expected
-    arrays["metadata"] = np.array(json.dumps({"backend": first.backend, "warnings": warnings}))
+    arrays["metadata"] = np.array(json.dumps({"backend": first.backend, "warnings": warnings, "failed": failed}))
     with files.whole(path) as file:
         np.savez(file, **arrays)
 
@@ -161,10 +189,13 @@ def _read(path: Path, work: Work) -> dict[str, Array] | None:
     try:
         with path.open("rb") as file:
             arrays = dict(np.load(file, allow_pickle=False))
-        json.loads(str(arrays["metadata"]))
+        failed = json.loads(str(arrays["metadata"]))["failed"]
     except Exception:  # noqa: BLE001 - NumPy raises nearly anything at a broken file
         return None
-    wanted = {"outputs", *(f"{kind}/{name}" for name in work.specs for kind in ("maps", "totals", "expected"))}
+    wanted = {
+        "outputs",
+        *(f"{kind}/{name}" for name in work.specs if name not in failed for kind in ("maps", "totals", "expected")),
+    }
     return arrays if wanted <= set(arrays) else None
 
 

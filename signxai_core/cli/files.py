@@ -57,15 +57,24 @@ def safe(names: object) -> tuple[str, ...]:
 def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
     """Raise :class:`~signxai_core.errors.FileError` when one of ``paths`` would be overwritten, or cannot be made."""
     paths = list(paths)
-    for path in paths:
-        if path.is_dir():
-            raise FileError(f"cannot write {path}: it is a folder; choose another --output")
-        above = next((folder for folder in path.parents if folder.exists()), path.parent)
-        if above.exists() and not above.is_dir():
-            raise FileError(f"cannot write {path}: {above} is no folder; choose another --output")
-    existing = [path for path in paths if path.exists()]
+    try:
+        existing = [path for path in paths if _is_taken(path)]
+    except FileError:
+        raise
+    except OSError as error:  # a name that is too long, a folder that cannot be read
+        raise FileError(f"cannot write {error.filename}: {error.strerror or error}") from error
     if existing and not overwrite:
         more = f" and {len(existing) - 3} more" if len(existing) > 3 else ""
         shown = ", ".join(str(path) for path in existing[:3])
         verb = "exist" if len(existing) > 1 else "exists"
         raise FileError(f"{shown}{more} {verb} already; choose another --output, or allow it with --overwrite")
+
+
+def _is_taken(path: Path) -> bool:
+    """Return whether a file exists; raise where none can be made."""
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder; choose another --output")
+    above = next((folder for folder in path.parents if folder.exists()), path.parent)
+    if above.exists() and not above.is_dir():
+        raise FileError(f"cannot write {path}: {above} is no folder; choose another --output")
+    return path.exists()

@@ -17,6 +17,7 @@ from signxai_core.cli.images import read_image
 from signxai_core.cli.preprocess import Preprocess, applied
 from signxai_core.cli.printing import printable
 from signxai_core.errors import FileError, InputError, InputShapeError
+from signxai_core.extras import is_file
 
 Layout = Literal["channels_first", "channels_last"]
 Array = npt.NDArray[Any]
@@ -99,7 +100,7 @@ def read(paths: Sequence[Path], how: Reading) -> Inputs:
 
 
 def _reader(path: Path) -> Callable[[Path, Reading], Array]:
-    if not path.is_file():
+    if not is_file(path):
         raise FileError(f"the input {path} is not a file")
     suffix = path.suffix.lower()
     if suffix in ARRAYS:

@@ -17,6 +17,7 @@ from signxai_core.cli.guard import import_order, neighbours
 from signxai_core.cli.inputs import ARRAYS, RECORDS, SERIES, Layout, Reading
 from signxai_core.cli.preprocess import Preprocess
 from signxai_core.errors import BackendError, FileError, ModelError
+from signxai_core.extras import is_file, is_folder
 from signxai_core.registry import registry
 
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -40,7 +41,7 @@ def load(path: str, *, weights: Path | None, backend: str | None) -> Any:
     if owner is not None:
         with import_order():
             return packages.loading(owner).load_model(path, weights)
-    if weights is not None and not weights.is_file():
+    if weights is not None and not is_file(weights):
         raise FileError(f"the weights {weights} are not a file")
     with import_order(), neighbours(Path.cwd(), path.partition(":")[0].partition(".")[0]):
         found = _find(path)
@@ -60,7 +61,7 @@ def origin(path: str, weights: Path | None) -> dict[str, str]:
 
 def _digest(path: Path) -> str:
     """Return the hash of a file, or of all files of a folder; nothing for what is neither."""
-    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() and path.name else []
+    files = [path] if is_file(path) else sorted(path.rglob("*")) if is_folder(path) and path.name else []
     total = hashlib.sha256()
     for file in files:
         if file.is_file():

@@ -15,6 +15,7 @@ from signxai_core.cli import inputs
 from signxai_core.cli.preprocess import Preprocess
 from signxai_core.cli.printing import printable
 from signxai_core.errors import FileError, ParameterError
+from signxai_core.extras import is_file
 
 
 class Layout(str, Enum):
@@ -206,7 +207,7 @@ def names(text: str | None, option: str) -> tuple[str, ...] | None:
     if text is None:
         return None
     path = Path(text)
-    if "," not in text and path.is_file():
+    if "," not in text and is_file(path):
         try:
             found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:

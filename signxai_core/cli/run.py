@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,10 @@ class _Files:
     def names(self) -> tuple[str, ...]:
         return (MAPS, TABLE, *self.singles, *self.sheets)
 
+    def without(self, methods: Collection[str]) -> _Files:
+        """Return the files that there are when some methods were left out."""
+        return _Files({file: pair for file, pair in self.singles.items() if pair[1] not in methods}, self.sheets)
+
 
 def run(job: Job, out: Console, err: Console) -> None:
     """Compute and write; ``out`` gets the table, ``err`` progress and what was left out.
@@ -113,6 +117,7 @@ def run(job: Job, out: Console, err: Console) -> None:
         target=target,
         arguments={key: job.request[key] for key in ("backend", "seed", "strict")} | {"max_memory": job.max_memory},
         size=batch_size(job.batch_size, len(inputs.array)),
+        collect=frozenset(selection.names) - selection.named,
     )
     _carry_out(job, work, inputs.labels, planned, labelling, layout, out, err)
 
@@ -137,7 +142,10 @@ def _carry_out(
         store = create(job.output, call, outputs.earlier_files(job.output / MAPS), overwrite=job.overwrite)
     with _kept(store, len(work.rows()), err):
         compute(work, store, err)
-        explanations, warnings = joined(work, store)
+        explanations, warnings, failed = joined(work, store)
+        for name, reason in failed.items():
+            say(err, f"left out {name}: {reason}", "yellow")
+        planned = planned.without(failed)
         for warning in warnings:
             say(err, f"warning: {warning}", "yellow")
         request = {**_request(job, work), "parameters": job.parameters, "rules": job.rules}

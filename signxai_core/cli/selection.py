@@ -24,11 +24,14 @@ class Selection:
     ----------
     names
         In the order of the request, each once.
+    named
+        Those that were asked for by themselves, and not by a pattern alone.
     left_out
         Name -> reason.
     """
 
     names: tuple[str, ...]
+    named: frozenset[str] = frozenset()
     left_out: dict[str, str] = attrs.field(factory=dict)
 
 
@@ -58,11 +61,13 @@ def select(wanted: Sequence[str], *, exclude: Sequence[str] = (), ndim: int, giv
         Names of the parameters that the caller gives.
     """
     kept: dict[str, None] = {}
+    named: set[str] = set()
     left_out: dict[str, str] = {}
     for text in wanted:
         if text != ALL and not _is_pattern(text):
             sx.parse(text)
             kept[text] = None
+            named.add(text)
             continue
         names = matching("*" if text == ALL else text)
         if not names:
@@ -77,7 +82,7 @@ def select(wanted: Sequence[str], *, exclude: Sequence[str] = (), ndim: int, giv
     if not names:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in left_out.items())
         raise InputError(f"no method is left to compute{':' if reasons else '; --exclude drops all'}{reasons}")
-    return Selection(tuple(names), left_out)
+    return Selection(tuple(names), frozenset(named), left_out)
 
 
 def canonical(name: str) -> str:

@@ -132,8 +132,11 @@ def find(output: Path, call: Mapping[str, Any], *, overwrite: bool) -> tuple[Sto
         When the folder is another call's.
     """
     folder = output / FOLDER
-    if not folder.exists():
-        return None, False
+    try:
+        if not folder.exists():
+            return None, False
+    except OSError as error:
+        raise FileError(f"cannot write {folder}: {error.strerror or error}") from error
     noted = _manifest(folder)
     if noted is None:
         Store(output, {}, (), overwrite).remove()

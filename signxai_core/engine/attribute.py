@@ -7,8 +7,9 @@ input, times sign) happens in NumPy at the end.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -22,6 +23,7 @@ from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Raw, Run, raw_of
 from signxai_core.engine.target import per_sample
 from signxai_core.engine.trouble import broken, vanished
+from signxai_core.errors import SignxaiError
 from signxai_core.specs.cells import Mix, Sign
 from signxai_core.specs.fill import sliced
 from signxai_core.specs.methods import Control, Integrate, MethodSpec, Sampling, Smooth
@@ -41,11 +43,12 @@ class Result:
 
 @attrs.frozen(eq=False)
 class Outcome:
-    """What the engine returns for one call."""
+    """What the engine returns for one call; ``failures`` are the errors of methods that were to fail alone."""
 
     results: Mapping[str, Result]
     target: npt.NDArray[np.int64] | None
     output: FloatArray
+    failures: Mapping[str, SignxaiError] = attrs.field(factory=dict)
 
 
 def _sampling_key(sampling: Sampling | None) -> Sampling | None:
@@ -53,7 +56,7 @@ def _sampling_key(sampling: Sampling | None) -> Sampling | None:
     return attrs.evolve(sampling, statistic="mean") if isinstance(sampling, Smooth) else sampling
 
 
-def attribute(
+def attribute(  # noqa: PLR0913 - options of a call
     backend: Backend,
     model: Any,
     x: FloatArray,
@@ -64,6 +67,7 @@ def attribute(
     strict: bool,
     progress: Callable[[int, int], None],
     max_memory: int | None = None,
+    collect: Collection[str] = (),
 ) -> Outcome:
     """Return the maps of all methods.
 
@@ -79,6 +83,8 @@ def attribute(
         See :class:`~signxai_core.engine.run.Run`.
     progress
         Called with the number of steps done and in all.
+    collect
+        Labels of methods whose errors do not end the call.
     """
     done = 0
 
@@ -89,23 +95,71 @@ def attribute(
 
     total = 0
     run = Run(backend, model, x, seed, strict, step, max_memory)
-    by_sampling: dict[Sampling | None, dict[Raw, list[str]]] = {}
-    for label, spec in specs.items():
-        raws = by_sampling.setdefault(_sampling_key(spec.sampling), {})
-        raws.setdefault(raw_of(spec, seed), []).append(label)
-    run.start(target, by_sampling.get(None, ()))
+    run.start(target, _by_sampling(specs, seed).get(None, ()))
+    failures = Failures(collect)
+    for label, spec in specs.items() if collect else ():
+        with failures.of([label]):
+            make_plan(run, label, spec, raw_of(spec, seed))
+    by_sampling = _by_sampling({label: spec for label, spec in specs.items() if label not in failures.found}, seed)
     total = _total_steps(run, by_sampling)
-    finished: dict[str, FloatArray] = {}
+    results: dict[str, Result] = {}
     for sampling, raws in by_sampling.items():
-        values = list(_values(run, sampling, list(raws)))[::-1]
+        values = _each(run, target, sampling, raws, failures)[::-1]
         for raw in raws:
             value = values.pop()  # which frees it when its maps are finished
-            for label in raws[raw]:
-                finished[label] = _finish(value, specs[label], x)
-    results = {
-        label: make_result(run, label, spec, finished[label], raw_of(spec, seed)) for label, spec in specs.items()
-    }
-    return Outcome(results, run.selection.indices, run.output)
+            for label in raws[raw] if value is not None else ():
+                with failures.of([label]):
+                    relevance = _finish(value, specs[label], x)
+                    results[label] = make_result(run, label, specs[label], relevance, raw)
+    ordered = {label: results[label] for label in specs if label in results}
+    return Outcome(ordered, run.selection.indices, run.output, failures.found)
+
+
+def _by_sampling(specs: Mapping[str, MethodSpec], seed: str | None) -> dict[Sampling | None, dict[Raw, list[str]]]:
+    """Return which methods share input variants, and which of them raw maps."""
+    found: dict[Sampling | None, dict[Raw, list[str]]] = {}
+    for label, spec in specs.items():
+        found.setdefault(_sampling_key(spec.sampling), {}).setdefault(raw_of(spec, seed), []).append(label)
+    return found
+
+
+@attrs.frozen(eq=False)
+class Failures:
+    """Errors of methods that do not end the call, by label."""
+
+    collect: Collection[str]
+    found: dict[str, SignxaiError] = attrs.field(factory=dict, init=False)
+
+    @contextlib.contextmanager
+    def of(self, labels: Iterable[str]) -> Iterator[None]:
+        """Note an error of the library in this block as that of some methods, or let it pass."""
+        labels = list(labels)
+        try:
+            yield
+        except SignxaiError as error:
+            if not all(label in self.collect for label in labels):
+                raise
+            self.found.update(dict.fromkeys(labels, error))
+
+
+def _each(
+    run: Run, target: Any, sampling: Sampling | None, raws: Mapping[Raw, list[str]], failures: Failures
+) -> list[Any]:
+    """Return the values of raw maps; ``None`` for one that fails, where it may fail alone."""
+    try:
+        return list(_values(run, sampling, list(raws)))
+    except SignxaiError:
+        if not any(label in failures.collect for labels in raws.values() for label in labels):
+            raise
+    found: list[Any] = []
+    for raw, labels in raws.items():
+        value = None
+        with failures.of(labels):
+            alone = Run(run.backend, run.model, run.x, run.seed, run.strict, lambda _: None, run.max_memory)
+            alone.start(target, [raw])
+            (value,) = _values(alone, sampling, [raw])
+        found.append(value)
+    return found
 
 
 def in_parts(
@@ -125,13 +179,14 @@ def in_parts(
     if target is not None and not callable(target):
         target = per_sample(target, len(x))
     parts = [slice(start, start + size) for start in range(0, len(x), size)]
-    outcomes = []
+    outcomes: list[Outcome] = []
     for number, rows in enumerate(parts):
+        failed = {label for outcome in outcomes for label in outcome.failures}
 
         def report(done: int, total: int, before: int = number) -> None:
             progress(before * total + done, len(parts) * total)
 
-        chosen = {label: sliced(spec, rows, x.shape) for label, spec in specs.items()}
+        chosen = {label: sliced(spec, rows, x.shape) for label, spec in specs.items() if label not in failed}
         of_rows = target[rows] if isinstance(target, np.ndarray) else target
         outcomes.append(compute(x[rows], chosen, of_rows, progress=report))
     return _joined(outcomes)
@@ -147,9 +202,10 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
 
     targets = [outcome.target for outcome in outcomes if outcome.target is not None]
     return Outcome(
-        {label: stacked(label) for label in outcomes[0].results},
+        {label: stacked(label) for label in outcomes[-1].results},
         np.concatenate(targets) if targets else None,
         np.concatenate([outcome.output for outcome in outcomes]),
+        {label: error for outcome in outcomes for label, error in outcome.failures.items()},
     )
 
 

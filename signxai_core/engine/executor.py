@@ -9,13 +9,13 @@ same words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import numpy.typing as npt
 
-from signxai_core.engine.attribute import Outcome, Result, make_plan, make_result
+from signxai_core.engine.attribute import Failures, Outcome, Result, make_plan, make_result
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.plan import Plan
 from signxai_core.engine.run import Run, raw_of
@@ -70,14 +70,20 @@ def execute(
     seed: str | None,
     strict: bool,
     progress: Callable[[int, int], None],
+    collect: Collection[str] = (),
 ) -> Outcome:
     """Return the maps of all methods, one after the other; see :func:`signxai_core.engine.attribute.attribute`."""
     run = Run(executor.backend, model, x, seed, strict, lambda _: None)
     run.start(target)
-    plans = {label: executed_plan(executor, run, label, spec) for label, spec in specs.items()}
-    results: dict[str, Result] = {}
+    failures, plans = Failures(collect), {}
     for label, spec in specs.items():
-        found = make_result(run, label, spec, executor.relevance(run, spec), raw_of(spec, seed))
-        results[label] = attrs.evolve(found, plan=plans[label])
-        progress(len(results), len(specs))
-    return Outcome(results, run.selection.indices, run.output)
+        with failures.of([label]):
+            plans[label] = executed_plan(executor, run, label, spec)
+    results: dict[str, Result] = {}
+    for label, plan in plans.items():
+        spec = specs[label]
+        with failures.of([label]):
+            found = make_result(run, label, spec, executor.relevance(run, spec), raw_of(spec, seed))
+            results[label] = attrs.evolve(found, plan=plan)
+        progress(len(results), len(plans))
+    return Outcome(results, run.selection.indices, run.output, failures.found)
