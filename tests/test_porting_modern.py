@@ -10,6 +10,7 @@ import keras
 import torch
 from torch import nn
 
+import signxai_core as sx
 from signxai_core.errors import ModelError
 from signxai_tf.porting import copy_weights
 
@@ -128,6 +129,30 @@ def test_both_ways(name):
     model, module, x = models(name)
     copy_weights(module, model)
     assert differ(model, module, x) < 1e-12
+
+
+class Flat(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x).flatten(1)
+
+
+METHODS = ["lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrp_epsilon_0_5_std_x", "lrp_attn"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_frameworks_give_the_same_maps(name):
+    model, module, x = models(name)
+    copy_weights(model, module)
+    flat = keras.Model(model.input, L.Flatten(**DOUBLE)(model.output))
+    ours, theirs = (sx.explain_many(one, x, METHODS) for one in (flat, Flat(module)))
+    for method in METHODS:
+        first, second = ours[method].relevance, theirs[method].relevance
+        assert np.abs(second).max() > 0
+        assert np.abs(first - second).max() <= 1e-9 * np.abs(second).max(), method
 
 
 def test_parts_of_attention_have_twins_of_their_own():
