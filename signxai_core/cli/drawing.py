@@ -38,6 +38,7 @@ def single(result: Result, sample: int, name: str, *, channels_last: bool) -> by
     relevance, x = explanation.relevance[sample], result.inputs[sample]
     target = "" if explanation.target is None else result.labelling.target(int(explanation.target[sample]))
     title = "\n".join(part for part in (name, f"{result.labels[sample]}, target {target}" if target else "") if part)
+    title = title.replace("$", "\\$")  # names of files and classes are no formulas
     channels: Channels = "last" if channels_last else "first"
     if x.ndim == 3:
         return canvas.png(plot.image(relevance, x, channels=channels, title=title).figure)
