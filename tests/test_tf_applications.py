@@ -1,4 +1,4 @@
-"""Every model of ``keras.applications`` runs, or stops at the operation that has no rule and names it.
+"""Every model of ``keras.applications`` runs, with gradients and with LRP.
 
 By default one small model of each family, cut behind its first blocks, since the others repeat them;
 ``SIGNXAI_APPLICATIONS=all`` takes every model as a whole (a quarter of an hour on one core, 8 GB).
