@@ -175,8 +175,8 @@ def explain(  # noqa: PLR0913 - what a call may ask for, by name
         Array or tensor, shape ``(N, ...)`` with its batch axis, in the model's own layout, of a
         floating-point type. It is never changed.
     method
-        Name, a specification, or an object of another library that a plugin converts (zennit's
-        composites and rules). A specification holds its own conventions.
+        Name, a specification, a plan (of this or another model), or an object of another library that a
+        plugin converts (zennit's composites and rules). A specification holds its own conventions.
     target
         ``None`` (arg-max per sample), a class index, one index per sample, or a function from the
         outputs to one scalar per sample.

@@ -13,6 +13,7 @@ from signxai_core import grammar
 from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.executor import Executor, execute, recorder
+from signxai_core.engine.plan import Plan
 from signxai_core.engine.roles import REVISION
 from signxai_core.errors import (
     BackendError,
@@ -179,9 +180,11 @@ def _positive(name: str, given: int) -> int:
 
 
 def spec_of(method: Any, convention: Convention, found: Registry) -> MethodSpec:
-    """Return the method that was given by name, by value, or as another library's object."""
+    """Return the method that was given by name, by value, as a plan, or as another library's object."""
     if isinstance(method, str):
         return grammar.parse(method, found, convention)
+    if isinstance(method, Plan) and method.spec is not None:
+        method = method.spec
     if not isinstance(method, MethodSpec):
         return _converted(method, found)
     if convention is TEXTBOOK or convention.name == method.convention:

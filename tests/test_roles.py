@@ -56,6 +56,13 @@ def test_a_plan_holds_only_what_relevance_arrives_at():
     assert paths(sx.plan(MODEL, X, "gradient")) == ["a", "b", "head"]
 
 
+def test_a_plan_is_a_method():
+    plan = sx.plan(MODEL, X, "lrpsign_epsilon_0_1_mu_0_25")
+    again = sx.explain(MODEL, X, plan)
+    np.testing.assert_array_equal(again.relevance, sx.explain(MODEL, X, "lrpsign_epsilon_0_1_mu_0_25").relevance)
+    assert again.plan == plan
+
+
 def test_roles_can_be_given():
     turned = with_product(Shared(roles=("gate", "signal")))
     assert paths(sx.plan(MODEL, X, turned)) == ["b", "head"]

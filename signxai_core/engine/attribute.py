@@ -276,7 +276,7 @@ def make_plan(run: Run, label: str, spec: MethodSpec, raw: Raw) -> Plan:
     """Return the plan of one method on the recorded model."""
     own = tuple(notes(run, spec, raw))
     if spec.family == "control":
-        return Plan(label, (), own)
+        return Plan(label, (), own, spec=spec)
     assignments = list(run.assign(raw, run.clean).values())
     warnings = (*run.clean.recording.warnings, *assignments[0].warnings)
-    return Plan(label, assignments[0].rows, own, warnings, run.explains)
+    return Plan(label, assignments[0].rows, own, warnings, run.explains, spec=spec)

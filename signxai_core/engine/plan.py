@@ -18,6 +18,7 @@ from signxai_core.engine.roles import REVISION, shares
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
 from signxai_core.specs.composites import Composite, Entry, Position, Where
+from signxai_core.specs.methods import MethodSpec
 from signxai_core.specs.nonlinear import AnyRule, Described, Exact, Pass, Shapes, Shared, Stop
 from signxai_core.specs.operations import KINDS, kind
 from signxai_core.specs.rules import FunctionRule, LinearRule, Rule
@@ -106,6 +107,8 @@ class Plan:
         Which output is explained, and which operations behind it were skipped (a final softmax).
     revision
         Of what is recognised as functions, gates and statistics; see :mod:`signxai_core.engine.roles`.
+    spec
+        The method, parameters filled in: with it a plan can be given wherever a method can.
     """
 
     method: str
@@ -114,6 +117,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     explains: str = ""
     revision: int = REVISION
+    spec: MethodSpec | None = attrs.field(default=None, repr=False, eq=False)
 
     def __str__(self) -> str:
         table = [("operation", "kind", "rule", "why")]
