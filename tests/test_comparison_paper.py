@@ -218,6 +218,21 @@ def test_verdicts(paper):
     )
 
 
+def test_ranges_are_told_apart(paper):
+    results = results_by_hand(paper, {"aoc": 0.1, "pcc": 0.0, "scc": 0.0})
+    for result in results:
+        if result.setting.range == "-1_to_1":  # there, SIGN loses
+            sign = np.array(["sign" in name for name in result.methods])
+            result.arrays["aoc"][sign] -= 0.3
+    found = {(sign, range_): i for sign, _, range_, i in paper.tables.by_range(results)}
+    assert len(found) == 5 * 3
+    for (_, range_), interval in found.items():
+        assert interval.mean == pytest.approx(-0.2 if range_ == "-1_to_1" else 0.1, abs=0.01)
+    text = "\n".join(paper.page._ranges(results))
+    assert "**Lower AOC than beside: `gradient_x_sign` in -1_to_1, `lrpsign_epsilon_100` in -1_to_1, " in text
+    assert "Undecided: nowhere.**" in text
+
+
 def test_cells_of_the_merged_table(paper):
     results = results_by_hand(paper, {"aoc": 0.1, "pcc": 0.0, "scc": 0.0})
     cell = paper.tables.merged(results, "aoc")["gradient_x_sign"]["dense", True]

@@ -41,6 +41,8 @@ def write(
         "",
         *_conclusion(found),
         "",
+        *_ranges(results),
+        "",
         *_what(results, plan, source),
         "",
         "## SIGN variants against the methods beside them",
@@ -88,6 +90,21 @@ def _conclusion(found: Sequence[tables.Difference]) -> Iterator[str]:
         "SCC. A map times a sign has the same |R|, and so the same PCC and SCC, as the plain map: there only AOC is "
         "compared. PCC and SCC keep their signs, as published: below 0, relevance is large where the input is small."
     )
+
+
+def _ranges(results: Sequence[judging.Result]) -> Iterator[str]:
+    """Say in which ranges of the input the means above come about."""
+    found = tables.by_range(results)
+    worse = [f"`{sign}` in {range_}" for sign, _, range_, interval in found if interval.high < 0]
+    even = [f"`{sign}` in {range_}" for sign, _, range_, i in found if i.low <= 0 <= i.high]
+    yield "Means over the ranges hide where it comes from. The difference of AOC in each range of the input:"
+    yield ""
+    yield "| SIGN variant | less | range of the input | AOC |"
+    yield "|---|---|---|---|"
+    for sign, other, range_, interval in found:
+        yield f"| `{sign}` | `{other}` | {range_.replace('_', ' ')} | {interval} |"
+    yield ""
+    yield f"**Lower AOC than beside: {', '.join(worse) or 'nowhere'}. Undecided: {', '.join(even) or 'nowhere'}.**"
 
 
 def _what(results: Sequence[judging.Result], plan: judging.Plan, source: str) -> Iterator[str]:

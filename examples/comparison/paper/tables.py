@@ -105,6 +105,22 @@ def differences(results: Sequence[judging.Result]) -> list[Difference]:
     return [_difference(results, *comparison, level) for comparison in wanted]
 
 
+def by_range(results: Sequence[judging.Result]) -> list[tuple[str, str, str, metrics.Interval]]:
+    """Return SIGN variant, what it is compared with, range of the input, and the difference of AOC there."""
+    ranges = list(dict.fromkeys(result.setting.range for result in results))
+    level = 1 - 0.05 / (len(methods.PAIRS) * len(ranges))
+    found = []
+    for sign, other in methods.PAIRS:
+        for range_ in ranges:
+            mine = [result for result in results if result.setting.range == range_]
+            cells = [[values(mine, name, column, "aoc") for column in COLUMNS] for name in (sign, other)]
+            one, two = (np.concatenate([numbers for numbers, _, _ in row]) for row in cells)
+            images = np.concatenate([image for _, image, _ in cells[0]])
+            if len(one):
+                found.append((sign, other, range_, student(one - two, images, level)))
+    return found
+
+
 def student(apart: npt.NDArray[np.float64], images: npt.NDArray[np.int64], level: float) -> metrics.Interval:
     """Return the mean difference and Student's interval over images; so far out, the bootstrap is too narrow."""
     means = np.array([np.nanmean(apart[images == image]) for image in np.unique(images)])
