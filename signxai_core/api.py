@@ -263,7 +263,7 @@ def explain_many(  # noqa: PLR0913 - as explain
         A dictionary: explanations by the names given (canonical names for specifications), in their
         order. Its ``errors`` holds the exceptions of methods that were left out, by name.
     """
-    if errors not in ("raise", "collect"):
+    if not isinstance(errors, str) or errors not in ("raise", "collect"):
         raise ParameterError(f"errors must be 'raise' or 'collect', got {errors!r}")
     if isinstance(methods, (str, MethodSpec)) or not isinstance(methods, Iterable):
         raise ParameterError(f"methods must be several names, got one: {methods!r}; use explain for one method")

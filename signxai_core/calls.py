@@ -151,7 +151,7 @@ def convention_of(given: str) -> Convention:
 
 def check_seed(given: str | None) -> str | None:
     """Refuse anything but the known seeds."""
-    if given is not None and given not in ("one", "logit"):
+    if given is not None and not (isinstance(given, str) and given in ("one", "logit")):
         raise ParameterError(f"seed must be None, 'one' or 'logit', got {given!r}")
     return given
 

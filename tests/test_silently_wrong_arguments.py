@@ -84,7 +84,7 @@ def test_numpys_truth_is_truth(model, x):
 def test_other_arguments_of_a_call(model, x):
     with pytest.raises(ParameterError, match="progress must be True, False or a function, got 'no'"):
         sx.explain(model, x, "lrp_z", progress="no")
-    for seed in ([], {}, 1):
+    for seed in ([], {}, 1, np.array([]), np.zeros(2)):
         with pytest.raises(ParameterError, match="seed must be None, 'one' or 'logit', got"):
             sx.explain(model, x, "lrp_z", seed=seed)
     for convention in ([], None, 3):
