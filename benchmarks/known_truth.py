@@ -99,12 +99,30 @@ def gap(first: Any, second: Any) -> float:
     return float(np.abs(first - second).max() / np.abs(first).max())
 
 
-def text(parts: list[list[float]]) -> str:
+def interval(parts: list[list[float]]) -> metrics.Interval:
     """Return mean and interval of one number per sample; samples of a seed belong together."""
+    groups = np.concatenate([np.full(len(part), seed) for seed, part in enumerate(parts)])
+    return metrics.mean_interval(np.concatenate(parts), groups=groups if len(parts) > 1 else None)
+
+
+def finders(runs: list[dict[str, Any]]) -> str:
+    """Say which methods' mass lies above both controls', intervals and all."""
+    found = {
+        method: interval([one["judged"]["PyTorch"][method][0] for one in runs])
+        for method in runs[0]["judged"]["PyTorch"]
+    }
+    bar = max(found[CENTRE].high, found["random_uniform"].high)
+    above = sorted((m for m in found if found[m].low > bar), key=lambda m: -found[m].mean)
+    rest = [m for m in found if m not in (*above, CENTRE, "random_uniform")]
+    text = f"These find the truth (their interval lies above those of both controls), best first: {', '.join(above)}."
+    return f"{text} These do not: {', '.join(rest)}." if rest else text
+
+
+def text(parts: list[list[float]]) -> str:
+    """Return mean and interval as text."""
     if not parts:
         return "–"
-    groups = np.concatenate([np.full(len(part), seed) for seed, part in enumerate(parts)])
-    found = metrics.mean_interval(np.concatenate(parts), groups=groups if len(parts) > 1 else None)
+    found = interval(parts)
     return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
@@ -135,8 +153,8 @@ def table(given: argparse.Namespace) -> None:
                 for k in (0, 1)
             ]
             gaps = [one["gaps"][method] for one in runs if method in one["gaps"]]
-            print(f"| `{method}` | {' | '.join(cells)} | {f'{max(gaps):.1e}' if gaps else '–'} |")
-        print()
+            print(f"| {method} | {' | '.join(cells)} | {f'{max(gaps):.1e}' if gaps else '–'} |")
+        print(f"\n{finders(runs)}\n")
 
 
 def main() -> None:

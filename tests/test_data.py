@@ -264,3 +264,12 @@ def test_maps_find_the_shape_better_than_controls(pictures):
     mass = {name: data.found(e.relevance, some)[0].mean() for name, e in maps.items()}
     centre = data.found(data.centre_map(some.x.shape), some)[0].mean()
     assert mass["lrp_epsilon_0_1"] > 1.5 * max(mass["random_uniform"], centre)
+
+
+def test_maps_through_recurrence_find_the_interval():
+    truth = recipes.RECIPES["ecg_lstm"].test(10, seed=4)
+    some = truth[data.right_ones(classify("ecg_lstm"), truth)[:6]]
+    model = example_models.trained("ecg_lstm")
+    maps = sx.explain_many(model, some.x, ["lrp_alpha_1_beta_0", "random_uniform"], some.labels)
+    mass = {name: data.found(e.relevance, some)[0].mean() for name, e in maps.items()}
+    assert mass["lrp_alpha_1_beta_0"] > 2 * mass["random_uniform"]

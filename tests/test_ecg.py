@@ -71,16 +71,16 @@ def test_wander_and_hum_are_removed_and_the_rest_stays():
     np.testing.assert_array_equal(recording.signal[0], noisy)  # what was given is never changed
 
 
-@pytest.mark.parametrize("rate", [100, 250, 360, 1000])
+@pytest.mark.parametrize("rate", [100, 250, 360, 1000, 62.5])
 def test_resampling_keeps_the_wave_and_its_place(rate):
     recording = ecg.from_array(wave(7) + 3.0, RATE, leads=["II"])
     changed = ecg.resample(recording, rate)
     assert changed.sampling_rate == rate
     assert changed.seconds == pytest.approx(10, abs=0.01)
     expected = wave(7, 10, rate) + 3.0
-    inner = slice(rate, -rate)
+    inner = slice(int(rate), -int(rate))
     np.testing.assert_allclose(changed.signal[0, inner], expected[inner], atol=5e-3)
-    assert np.abs(changed.signal[0, : rate // 20] - expected[: rate // 20]).max() < 0.2
+    assert np.abs(changed.signal[0, :5] - expected[:5]).max() < 0.2
     aliased = ecg.resample(ecg.from_array(wave(200), RATE, leads=["II"]), 100)
     assert np.abs(aliased.signal[0, 100:-100]).max() < 0.02
     assert ecg.resample(recording, RATE) is recording
