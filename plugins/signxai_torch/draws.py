@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -23,14 +23,19 @@ class Draws:
 
     A module in training mode that draws is refused: two equal calls would give two maps.
 
+    Parameters
+    ----------
+    stack
+        Paths of the layers that are running, innermost last.
+
     Attributes
     ----------
     warnings
         One for each function and layer that drew.
     """
 
-    def __init__(self, path: Callable[[], str]) -> None:
-        self._path = path
+    def __init__(self, stack: Sequence[str]) -> None:
+        self._stack = stack  # the recording's own; the recording itself would be a cycle
         self.warnings: dict[str, None] = {}
 
     def note(self, name: str) -> None:
@@ -41,7 +46,7 @@ class Draws:
         UnsupportedOperationError
             In a module in training mode.
         """
-        path = self._path()
+        path = self._stack[-1] if self._stack else ""
         training = _in_training()
         if training is not None:
             where = f"in {path!r}, " if path else ""

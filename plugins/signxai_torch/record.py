@@ -65,7 +65,7 @@ class Run(TorchFunctionMode):
         self.stack: list[str] = []
         self.operations: list[Operation] = []
         self.ledger = Ledger()
-        self.draws = Draws(lambda: self.path)
+        self.draws = Draws(self.stack)
         self.masks = Masks(self.ledger)
         self.scratch = Scratch()
         self._makers: dict[int, Operation] = {}
