@@ -19,7 +19,7 @@ from signxai_core import grammar
 from signxai_core.registry import registry
 from signxai_core.specs import Rule
 from signxai_core.specs.conventions import CONVENTIONS
-from signxai_core.testing import explain, names, strategies
+from signxai_core.testing import explain, modern, names, strategies
 from signxai_core.testing.conformance import Subject, load_subject
 
 #: Largest difference of two maps, relative to the largest relevance. Where rounding moves the
@@ -236,10 +236,22 @@ def examples(draw):
     """Draw a network, an input and a few methods of the grammar, with the parameters that they leave open."""
     # TensorFlow has few operations with three axes.
     network = draw(strategies.networks(axes=draw(st.sampled_from((0, 1, 2, 1, 2, 1, 2, 3)))))
-    x = draw(strategies.inputs(network))
+    return draw(_explained(network, draw(strategies.inputs(network)), most=20))
+
+
+@st.composite
+def modern_examples(draw):
+    """Draw a network with gates, normalisations, attention or recurrence, and the rest as in ``examples``."""
+    network = draw(modern.networks())
+    # Where a normalised number is 0, some of its algebraic forms hand on relevance, and some do not.
+    return draw(_explained(network, draw(strategies.inputs(network, samples=2, generic=True)), most=6))
+
+
+@st.composite
+def _explained(draw, network, x, most):
     axes = len(network.input_shape) - 1
     methods = [names.lrp_names(), names.lrp_names(), names.gradient_names()]
-    if axes:
+    if any(isinstance(node, strategies.net.Conv) for node in network.nodes):
         methods.append(names.cam_names(series=axes == 1))
     convention = draw(st.sampled_from(tuple(CONVENTIONS)))
     parameters = draw(st.fixed_dictionaries(names.PARAMETERS))
@@ -248,7 +260,7 @@ def examples(draw):
     example = Example(
         network,
         x,
-        tuple(draw(st.lists(st.one_of(methods), min_size=1, max_size=20, unique=True))),
+        tuple(draw(st.lists(st.one_of(methods), min_size=1, max_size=most, unique=True))),
         convention,
         draw(targets(network, len(x))),
         draw(st.sampled_from(SEEDS)),

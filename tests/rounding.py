@@ -15,7 +15,7 @@ from unittest.mock import patch
 import attrs
 import numpy as np
 
-from signxai_core.testing import Network, explain, nonlinear
+from signxai_core.testing import Network, explain, nonlinear, reference, relevance, scheme
 from signxai_core.testing.linear import Linear
 
 #: Largest relative move, in units of rounding: some ten sums of some ten terms stand between input and map.
@@ -48,6 +48,7 @@ def _noisy(array, random, size):
 def _rounded(random, size):
     matrix, constant = Linear.matrix, Linear.constant
     activation, slope = nonlinear.activation, nonlinear.slope
+    forward, jacobians = scheme.forward, scheme.jacobians
 
     def noisy_activation(node, v):
         factor = _CANCELLING[node.of](v) if node.of in _CANCELLING else 0.0
@@ -56,7 +57,17 @@ def _rounded(random, size):
     def noisy_slope(node, v):
         return slope(node, v) + (size * random.uniform(-1, 1) if node.of in _SATURATING else 0.0)
 
+    def noisy_forward(*given):
+        return _noisy(forward(*given), random, size)
+
+    def noisy_jacobians(*given, **options):
+        return [_noisy(one, random, size) for one in jacobians(*given, **options)]
+
     with (
+        patch.object(reference, "composed_forward", noisy_forward),
+        patch.object(scheme, "forward", noisy_forward),
+        patch.object(scheme, "jacobians", noisy_jacobians),
+        patch.object(relevance, "jacobians", noisy_jacobians),
         patch.object(nonlinear, "activation", noisy_activation),
         patch.object(nonlinear, "slope", noisy_slope),
         patch.object(Linear, "matrix", lambda *given: _noisy(matrix(*given), random, size)),

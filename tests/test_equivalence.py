@@ -15,7 +15,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from equivalence import TOLERANCES, Example, Tally, check, examples, is_open, targets
+from equivalence import TOLERANCES, Example, Tally, check, examples, is_open, modern_examples, targets
 from function_rules import make_epsilon, make_stronger
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
@@ -52,6 +52,12 @@ SETTINGS = settings(
 @given(examples())
 def test_the_same_examples(example):
     check(example, tally=TALLY)
+
+
+@settings(SETTINGS, max_examples=12, derandomize=True)
+@given(modern_examples())
+def test_gates_normalisations_attention_and_recurrence(example):
+    check(example)
 
 
 def test_fresh_examples(fresh_seed, pytestconfig):
