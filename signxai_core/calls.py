@@ -13,8 +13,8 @@ from signxai_core import grammar
 from signxai_core.engine.attribute import Outcome, attribute, in_parts
 from signxai_core.engine.backend import Backend
 from signxai_core.engine.executor import Executor, execute, recorder
+from signxai_core.engine.facts import REVISION
 from signxai_core.engine.plan import Plan
-from signxai_core.engine.roles import REVISION
 from signxai_core.errors import (
     BackendError,
     InputTypeError,

@@ -20,7 +20,7 @@ from signxai_core.cli.batches import Finished
 from signxai_core.cli.labelling import Labelling
 from signxai_core.cli.serialise import to_json
 from signxai_core.config import to_plain
-from signxai_core.engine.roles import REVISION
+from signxai_core.engine.facts import REVISION
 from signxai_core.explanation import Explanation
 from signxai_core.registry import registry
 

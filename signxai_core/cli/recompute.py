@@ -17,7 +17,7 @@ from signxai_core import calls
 from signxai_core.cli.outputs import FORMAT
 from signxai_core.cli.progress import bar
 from signxai_core.config import from_plain
-from signxai_core.engine.roles import REVISION
+from signxai_core.engine.facts import REVISION
 from signxai_core.errors import FileError, SignxaiError
 from signxai_core.registry import registry
 from signxai_core.specs import MethodSpec

@@ -15,7 +15,7 @@ import attrs
 from signxai_core.engine.backend import Array, Backend, Operation
 from signxai_core.engine.plan import HandOn, Linearised
 from signxai_core.engine.propagate import number
-from signxai_core.engine.roles import shares
+from signxai_core.engine.shares import shares
 from signxai_core.engine.structure import Structure
 from signxai_core.errors import PluginError, SignxaiError, UnsupportedOperationError
 from signxai_core.registry.propagators import propagator_of

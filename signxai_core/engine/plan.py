@@ -13,8 +13,9 @@ from fnmatch import fnmatchcase
 import attrs
 
 from signxai_core.engine.backend import Operation
+from signxai_core.engine.facts import REVISION
 from signxai_core.engine.fit import check_fit
-from signxai_core.engine.roles import REVISION, shares
+from signxai_core.engine.shares import shares
 from signxai_core.engine.structure import Group, Structure
 from signxai_core.errors import PlanError, UnsupportedOperationError
 from signxai_core.specs.composites import Composite, Entry, Position, Where

@@ -14,7 +14,8 @@ import attrs
 
 from signxai_core.engine.backend import Array, Backend, Operation, Recording
 from signxai_core.engine.batch import Samples, follow, per_sample
-from signxai_core.engine.roles import Facts, read
+from signxai_core.engine.facts import Facts
+from signxai_core.engine.roles import read
 from signxai_core.errors import UnsupportedOperationError
 from signxai_core.specs.composites import Position
 from signxai_core.specs.operations import function, kind
