@@ -72,9 +72,9 @@ def _check(
             f"low must not be above high: {operation.label} has the zB rule, where low is {below[index]:g} and high is "
             f"{above[index]:g}"
         )
-    width = np.where(np.isfinite(highs - lows), highs - lows, 0)
-    slack = _ROUNDING * np.maximum(width, np.abs(x))
     if _is_input(structure, operation.inputs[0]) and all(array.shape in ((), x.shape) for array in (lows, highs)):
+        width = np.where(np.isfinite(highs - lows), highs - lows, 0)
+        slack = _ROUNDING * np.maximum(width, np.abs(x))
         outside = (x < lows - slack) | (x > highs + slack)
         if outside.any():
             raise ParameterError(
