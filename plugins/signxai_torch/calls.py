@@ -51,7 +51,9 @@ def plain(tensor: Tensor) -> Tensor:
 def exact(tensor: Tensor) -> AbstractContextManager[Any]:
     """Return a context in which the caller's autocast, if there is one, rounds nothing on a tensor's device."""
     kind = tensor.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else _NO_CONTEXT
+    if kind == "meta" or not torch.is_autocast_enabled(kind):  # a value that was dropped has no numbers to round
+        return _NO_CONTEXT
+    return torch.autocast(kind, enabled=False)
 
 
 def rebuild(like: Any, items: list[Any]) -> Any:
@@ -122,9 +124,10 @@ class Invocation:
     def __call__(self, inputs: Sequence[Any], weight: Any = None) -> Any:
         """Call the function with tensors in its slots."""
         args = [item if type(item) in _FILLED else fill(item, inputs, weight) for item in self.args]
-        if not self.kwargs:
-            return self.function(*args)
-        return self.function(*args, **fill(self.kwargs, inputs, weight))
+        with exact(inputs[0]):  # the model itself may ask for autocast
+            if not self.kwargs:
+                return self.function(*args)
+            return self.function(*args, **fill(self.kwargs, inputs, weight))
 
 
 @attrs.frozen(eq=False)

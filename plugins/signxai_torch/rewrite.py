@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from signxai_core.errors import UnsupportedOperationError
 from signxai_torch.vocabulary import KIND, bind
 
+#: Types of half the width: models of these are recorded and walked in float32, with the weights that they have.
+HALF = frozenset({torch.float16, torch.bfloat16})
+_TO_HALF = frozenset({"half", "bfloat16"})
 _RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 
 
@@ -29,6 +33,9 @@ def at_inference(
     no copy of the module's mode reaches it. Without ``live``, nothing in the call depends on the input: what
     normalises weights by their own statistics may do so.
     """
+    args, kwargs = _wide(args), _wide(kwargs)
+    if name in _TO_HALF:
+        return Tensor.float, args[:1], {}
     if name in KIND and KIND[name] == "dropout":
         return _identity, (args[0] if args else kwargs["input"],), {}
     if name == "batch_norm":
@@ -36,7 +43,7 @@ def at_inference(
     if function is functional.instance_norm and kwargs.get("use_input_stats"):
         return function, args, kwargs | {"running_mean": None, "running_var": None}
     if name in _RECURRENT:
-        return function, _recurrent(args), kwargs
+        args = _recurrent(args)
     if name == "embedding" and kwargs.get("max_norm") is not None and len(args) > 1:
         return function, (args[0], args[1].clone(), *args[2:]), kwargs
     if kwargs.get("inplace"):
@@ -44,6 +51,17 @@ def at_inference(
     if name == "rrelu" and kwargs.get("training"):
         kwargs = kwargs | {"training": False}
     return function, args, kwargs
+
+
+def _wide(value: Any) -> Any:
+    """Return arguments with float32 for half types, which are too narrow for relevance."""
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype in HALF else value
+    if isinstance(value, torch.dtype):
+        return torch.float32 if value in HALF else value
+    if type(value) in (tuple, list):
+        return type(value)([_wide(item) for item in value])
+    return {key: _wide(item) for key, item in value.items()} if type(value) is dict else value
 
 
 def _identity(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from signxai_core.engine.backend import Recording
 from signxai_core.errors import InputShapeError, ModelError, OutputError, SignxaiError
 from signxai_torch.calls import exact
 from signxai_torch.record import Run
+from signxai_torch.rewrite import HALF
 from signxai_torch.shadow import Shadow
 
 
@@ -18,6 +19,7 @@ def run_model(model: Any, x: Tensor) -> Recording:
     """Return the recording of ``model`` on ``x``, a tensor of our own."""
     with torch.inference_mode(False), torch.enable_grad(), exact(x):
         run = Run()
+        x = x.float() if x.dtype in HALF else x
         handed = run.ledger.track(x)
         shadow = Shadow(model, run.stack)
         try:
