@@ -391,8 +391,9 @@ def test_half_types_come_close(name: str, dtype: Any) -> None:
     x = torch.tensor(array(*shape) * 300).to(dtype)
     recording = BACKEND.record(model, x)
     if name in parts or name == "rms_plain":  # squares of 300 overflow in float16, and layers take float32 inside
-        torch.testing.assert_close(recording.values[recording.output], model(x).detach(), rtol=2e-2, atol=1e-3)
-    assert recording.values[recording.output].dtype == dtype
+        ours = recording.values[recording.output].to(dtype)
+        torch.testing.assert_close(ours, model(x).detach(), rtol=2e-2, atol=1e-3)
+    assert recording.values[recording.output].dtype == torch.float32  # half types are too narrow for relevance
 
 
 def test_without_a_derivative_the_function_itself_runs() -> None:
