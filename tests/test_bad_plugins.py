@@ -85,7 +85,7 @@ SAID = (
 #: Only seen when its factories are called.
 LATE = (
     "plugin 'lopsided', rule 'half': lopsided:make: ValueError: the share weights of a rule must sum to 1",
-    "plugin 'returns_nothing', rule 'nothing': returns_nothing:make returned None, expected Rule or FunctionRule or",
+    "plugin 'returns_nothing', rule 'nothing': returns_nothing:make returned None, expected a rule",
     "plugin 'lopsided', word 'lrphalf': lopsided:make: ValueError: the share weights of a rule must sum to 1",
 )
 USE = """

@@ -55,7 +55,7 @@ def _tried(place: str, owned: Owned, arguments: dict[str, Any], returns: tuple[t
         yield Problem(owned.owner, place, f"{owned.entry.factory}: {type(error).__name__}: {error}")
         return
     if not isinstance(made, returns):
-        wanted = " or ".join(kind.__name__ for kind in returns)
+        wanted = " or ".join("a rule" if kind is AnyRule else kind.__name__ for kind in returns)
         yield Problem(owned.owner, place, f"{owned.entry.factory} returned {made!r}, expected {wanted}")
 
 
