@@ -109,6 +109,11 @@ def _moved(operation: Operation, axis: int, before: Shape, after: Shape) -> int 
     return places[0] if places else None
 
 
+def along(axes: tuple[int, ...]) -> int | tuple[int, ...]:
+    """Return axes as array functions take them: a single one as a number."""
+    return axes[0] if len(axes) == 1 else axes
+
+
 def per_sample(
     backend: Backend, samples: Samples, shape: Shape, array: Array, batch: int
 ) -> tuple[Array, tuple[int, ...]] | None:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from signxai_core.engine.backend import Array, Backend, Operation
+from signxai_core.engine.batch import along
 from signxai_core.engine.plan import HandOn, Linearised
 from signxai_core.engine.propagate import number
 from signxai_core.engine.shares import shares
@@ -167,7 +168,7 @@ def stabilised(place: Place, y: Array, epsilon: float) -> Array:
     backend, operation = place.backend, place.operation
     size, axes = place.structure.per_sample(backend, operation.outputs[0], backend.abs(y), operation)
     finite = backend.where(size < math.inf, size, number(backend, 0.0, size))
-    size = backend.maximum(size, epsilon * backend.largest(finite, axes))
+    size = backend.maximum(size, epsilon * backend.largest(finite, along(axes)))
     return backend.copysign(backend.reshape(size, tuple(y.shape)), y)
 
 

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 
 from signxai_core.engine.backend import Array, Backend
+from signxai_core.engine.batch import along
 from signxai_core.engine.linear import Linear
 from signxai_core.engine.mapping import in_units
 from signxai_core.engine.structure import is_heavy
@@ -221,11 +222,11 @@ def _stabilised(linear: Linear, stabiliser: Stabiliser, z: Array, rectified: Arr
     rows, axes = linear.of_output(z)
     size = rows if positive else backend.abs(rows)
     if stabiliser.scale == "std":
-        spread, along = linear.of_input(linear.x[0])
+        spread, spread_axes = linear.of_input(linear.x[0])
         one_each = tuple(1 if place in axes else length for place, length in enumerate(rows.shape))
-        size = size + stabiliser.epsilon * backend.reshape(backend.std(spread, along), one_each)
+        size = size + stabiliser.epsilon * backend.reshape(backend.std(spread, along(spread_axes)), one_each)
     else:
-        largest = backend.largest(linear.of_output(linear.z)[0] if z is rectified else rows, axes)
+        largest = backend.largest(linear.of_output(linear.z)[0] if z is rectified else rows, along(axes))
         size = backend.maximum(size, stabiliser.epsilon * largest)
     size = backend.reshape(size, tuple(z.shape))
     return size if positive else backend.copysign(size, z)
