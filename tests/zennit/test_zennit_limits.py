@@ -100,6 +100,13 @@ def small(*front, classes=4):
     return nn.Sequential(*front, nn.Conv2d(3, 3, 3), nn.Flatten(), nn.LazyLinear(classes))
 
 
+class Inverse(nn.Module):
+    """A function that has no rule."""
+
+    def forward(self, x):
+        return torch.erfinv(torch.tanh(x) / 2)
+
+
 NOT_EXPRESSIBLE = {
     "std": "lrp_epsilon_0_25_std_x",
     "normalisation": sx.parse("lrp_epsilon_0_1", convention="signxai"),
@@ -114,7 +121,7 @@ NOT_EXPRESSIBLE = {
     "before": (ScaledFirst, "lrp_epsilon_0_1"),
     "padding": (lambda: small(nn.ZeroPad2d(1)), "flatlrp_z"),
     "order": (OutOfOrder, "lrpsign_z"),
-    "linearised": (lambda: nn.Sequential(*small(classes=4), nn.LayerNorm(4)), "lrp_epsilon_0_1"),
+    "linearised": (lambda: nn.Sequential(*small(classes=4), Inverse()), "lrp_epsilon_0_1"),
     "head": (lambda: nn.Sequential(*vgg_like(), nn.Softmax(dim=1)), "lrp_epsilon_0_1"),
 }
 
