@@ -102,7 +102,7 @@ def _on_logits(start):
 
 @pytest.mark.usefixtures("way")
 def test_seeds_through_every_head(make):
-    """Seed y ⊙ ∂f/∂y; sigmoids pass it on, softmax and log-softmax as inside a network (METHODS.md)."""
+    """Seed y ⊙ ∂f/∂y; sigmoids pass it on, softmax and log-softmax as inside a network."""
     z = torch_model()(torch.as_tensor(X)).detach().numpy()
     s = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     one = np.eye(4)[[1, 1, 1]]

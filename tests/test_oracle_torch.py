@@ -1,4 +1,4 @@
-"""Gates, normalisations, attention and recurrence against a gradient-form oracle (METHODS.md)."""
+"""Gates, normalisations, attention and recurrence against a gradient-form oracle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalisations and scalings that stand alone: the z rule in every chain (METHODS.md, "Batch-normalisation")."""
+"""Normalisations and scalings that stand alone: the z rule in every chain."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ METHODS = [
     "zblrp_epsilon_0_1",
     "w2lrp_sequential_composite_a",
 ]
-OPTIONS = {"low": -2.0, "high": 2.0}
+OPTIONS = {"low": -5.0, "high": 5.0}
 
 
 def layered(*layers, shape=(8, 8, 4)):

@@ -1,4 +1,4 @@
-"""What a framework runs in one piece has the maps of the same function written out (METHODS.md, "Operations with...").
+"""What a framework runs in one piece has the maps of the same function written out.
 
 An oracle at epsilon 0 does not see where biases are placed; these chains do.
 """
